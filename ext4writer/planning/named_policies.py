@@ -14,13 +14,13 @@ from .states.random_recovery import RandomRecovery
 
 
 class _Pieces(SeededPolicy):
-    """Files in pieces, with directories as they usually are."""
+    """Files in pieces, and directories as usual."""
 
     sequential = False
 
 
 class OneBlockRuns(_Pieces):
-    """Each block of a file is an extent of its own, with a free block after it."""
+    """Each block of a file is a separate extent, with a free block after it."""
 
     name = "one-block-runs"
 
@@ -57,7 +57,7 @@ class Gaps(_Pieces):
 
 
 class Interleaved(ShortRuns):
-    """Pieces of different files one after the other."""
+    """Pieces of different files, interleaved."""
 
     name = "interleaved"
 
@@ -66,7 +66,7 @@ class Interleaved(ShortRuns):
 
 
 class Backwards(_Pieces):
-    """What comes last in a file lies first."""
+    """Pieces of files in reverse order."""
 
     name = "backwards"
 
@@ -78,7 +78,7 @@ class Backwards(_Pieces):
 
 
 class ScatteredFiles(_Pieces):
-    """Whole files in any order."""
+    """Files in one piece, in random order."""
 
     name = "scattered-files"
 
@@ -87,7 +87,7 @@ class ScatteredFiles(_Pieces):
 
 
 class OtherGroups(_Pieces):
-    """Files, and their inodes, in other groups than their directories, where there are some."""
+    """Files and their inodes in other groups than their directories, if there are others."""
 
     name = "other-groups"
 
@@ -118,7 +118,7 @@ class InodeGaps(SeededPolicy):
 
 
 class InodeShuffle(SeededPolicy):
-    """Inodes in any order."""
+    """Inodes in random order."""
 
     name = "inode-shuffle"
 
@@ -129,7 +129,7 @@ class InodeShuffle(SeededPolicy):
 
 
 class InodesBackwards(SeededPolicy):
-    """The first file has the last inode."""
+    """Inodes in reverse order."""
 
     name = "inodes-backwards"
 
@@ -138,7 +138,7 @@ class InodesBackwards(SeededPolicy):
 
 
 class EntryShuffle(_Pieces):
-    """Names in any order."""
+    """Names in random order."""
 
     name = "entry-shuffle"
 
@@ -158,7 +158,7 @@ class EntriesBackwards(_Pieces):
 
 
 class Slack(_Pieces):
-    """Blocks of directories that are partly full, with long records at their ends."""
+    """Directory blocks that are partly full, with long records at their ends."""
 
     name = "slack"
 
@@ -167,7 +167,7 @@ class Slack(_Pieces):
 
 
 class OneEntryLeaves(_Pieces):
-    """One name in each block of a directory."""
+    """One name in each directory block."""
 
     name = "one-entry-leaves"
 
@@ -176,7 +176,7 @@ class OneEntryLeaves(_Pieces):
 
 
 class RecordSlack(Slack):
-    """Entries with longer records than they need, in all places of a block."""
+    """Entries with longer records than they need, anywhere in a block."""
 
     name = "record-slack"
 
@@ -185,7 +185,7 @@ class RecordSlack(Slack):
 
 
 class DeletedNames(RecordSlack):
-    """Names of deleted files wherever a block of a directory has room for one."""
+    """Names of deleted files wherever a directory block has space for one."""
 
     name = "deleted-names"
 
@@ -194,7 +194,7 @@ class DeletedNames(RecordSlack):
 
 
 class EmptyBlocks(OneEntryLeaves):
-    """Blocks of directories without any name, with and without an index."""
+    """Empty directory blocks, with and without an index."""
 
     name = "empty-blocks"
 
@@ -203,7 +203,7 @@ class EmptyBlocks(OneEntryLeaves):
 
 
 class EmptyTail(_Pieces):
-    """Blocks without names at the ends of directories, as if they were meant to grow."""
+    """Empty blocks at the ends of directories, as if reserved for growth."""
 
     name = "empty-tail"
 
@@ -212,7 +212,7 @@ class EmptyTail(_Pieces):
 
 
 class MetadataShuffle(SeededPolicy):
-    """Bitmaps and inode tables of a flex group in any order."""
+    """Bitmaps and inode tables of a flex group in random order."""
 
     name = "metadata-shuffle"
     moves_metadata = True
@@ -232,7 +232,7 @@ class MetadataGaps(SeededPolicy):
 
 
 class MetadataBackwards(SeededPolicy):
-    """Inode tables before bitmaps, and those of the last group of a flex group first."""
+    """Inode tables before bitmaps, and the last group of a flex group first."""
 
     name = "metadata-backwards"
     moves_metadata = True
@@ -242,14 +242,14 @@ class MetadataBackwards(SeededPolicy):
 
 
 class MetadataAcross(MetadataShuffle):
-    """Bitmaps and inode tables in any flex group, not only in that of their group."""
+    """Bitmaps and inode tables in any flex group, not only that of their group."""
 
     name = "metadata-across"
     crosses_flex_groups = True
 
 
 class BackupGroups(SeededPolicy):
-    """Backups of the superblock in any two groups, with the feature sparse_super2."""
+    """Superblock backups in any two groups, with the feature sparse_super2."""
 
     name = "backup-groups"
 
@@ -258,7 +258,7 @@ class BackupGroups(SeededPolicy):
 
 
 class JournalLast(SeededPolicy):
-    """A journal after all files, with as many free blocks before it as there may be."""
+    """A journal after all files, as late in the image as possible."""
 
     name = "journal-last"
 
@@ -276,7 +276,7 @@ class JournalBetween(SeededPolicy):
 
 
 class JournalPieces(SeededPolicy):
-    """A journal in pieces that lie in any order between the files."""
+    """A journal in pieces, in random order between the files."""
 
     name = "journal-pieces"
 
@@ -285,7 +285,7 @@ class JournalPieces(SeededPolicy):
 
 
 class JournalLarger(SeededPolicy):
-    """A journal that is up to 1,024 blocks larger than usual, where its size is automatic."""
+    """A journal up to 1,024 blocks larger than usual, if its size is automatic."""
 
     name = "journal-larger"
 
@@ -303,7 +303,7 @@ class BlockMaps(SeededPolicy):
 
 
 class UnwrittenHoles(SeededPolicy):
-    """Unwritten blocks in holes, in all of a hole or from its start on."""
+    """Unwritten blocks from the start of a hole, up to all of it."""
 
     name = "unwritten-holes"
 
@@ -330,7 +330,7 @@ class Linear(SeededPolicy):
 
 
 class DeepIndex(OneEntryLeaves):
-    """Two entries in each node of an index, so that a few names make all levels."""
+    """Two entries in each node of an index, so that a few names fill all levels."""
 
     name = "deep-index"
 
@@ -339,7 +339,7 @@ class DeepIndex(OneEntryLeaves):
 
 
 class LooseExtents(OneBlockRuns):
-    """One free entry in each node of an extent tree, as the kernel leaves behind a split."""
+    """One free entry in each node of an extent tree, as the kernel leaves after a split."""
 
     name = "loose-extents"
 
@@ -348,9 +348,9 @@ class LooseExtents(OneBlockRuns):
 
 
 class DeepExtents(OneBlockRuns):
-    """Two entries in each node of an extent tree, so that 65 blocks make five levels.
+    """Two entries in each node of an extent tree, so that 65 blocks need five levels.
 
-    e2fsck offers to make such a tree narrower; ``e2fsck -E no_optimize_extents`` does not.
+    e2fsck offers to optimize such a tree; ``e2fsck -E no_optimize_extents`` does not.
     """
 
     name = "deep-extents"
@@ -360,7 +360,7 @@ class DeepExtents(OneBlockRuns):
 
 
 class XattrBlocks(SeededPolicy):
-    """Attributes in blocks of their own, shared where they are equal."""
+    """Attributes in separate blocks, shared if they are equal."""
 
     name = "xattr-blocks"
 
@@ -369,7 +369,7 @@ class XattrBlocks(SeededPolicy):
 
 
 class XattrsUnshared(XattrBlocks):
-    """A block of attributes for each file."""
+    """A separate attribute block for each file."""
 
     name = "xattrs-unshared"
 
@@ -378,7 +378,7 @@ class XattrsUnshared(XattrBlocks):
 
 
 class XattrInodes(SeededPolicy):
-    """Values of attributes in inodes of their own, however short, with the feature ea_inode."""
+    """Attribute values in their own inodes, however short, with the feature ea_inode."""
 
     name = "xattr-inodes"
 
@@ -387,7 +387,7 @@ class XattrInodes(SeededPolicy):
 
 
 class XattrInodesApart(XattrInodes):
-    """The same with an inode for each value of each file, also where values are equal."""
+    """The same with an inode for each value of each file, even if values are equal."""
 
     name = "xattr-inodes-apart"
 
@@ -396,7 +396,7 @@ class XattrInodesApart(XattrInodes):
 
 
 class NothingInline(SeededPolicy):
-    """With inline_data, nothing but what the kernel would not move either."""
+    """With inline_data, only short symbolic links inside their inodes."""
 
     name = "nothing-inline"
 
@@ -405,7 +405,7 @@ class NothingInline(SeededPolicy):
 
 
 class Generations(SeededPolicy):
-    """Inodes whose numbers were used before, each a number of times of its own."""
+    """Inodes with random generations, as if their numbers had been used before."""
 
     name = "generations"
 
@@ -414,7 +414,7 @@ class Generations(SeededPolicy):
 
 
 class ExtraSizes(SeededPolicy):
-    """Extra fields of all sizes, from none at all to all of the inode."""
+    """Extra fields of all sizes, from none to the entire inode."""
 
     name = "extra-sizes"
 
@@ -424,7 +424,7 @@ class ExtraSizes(SeededPolicy):
 
 
 class OldTimes(SeededPolicy):
-    """No extra words of times, and no time of creation, where the tree does not need them."""
+    """No extra time fields and no creation time, unless the tree needs them."""
 
     name = "old-times"
 
@@ -433,7 +433,7 @@ class OldTimes(SeededPolicy):
 
 
 class DeletedInodes(InodeGaps):
-    """Free inodes that hold what deleted files left, between those in use and after them."""
+    """Free inodes with remains of deleted files, between those in use and after them."""
 
     name = "deleted-inodes"
 
@@ -457,7 +457,7 @@ class UnusedInodes(SeededPolicy):
 
 
 class Initialized(SeededPolicy):
-    """All bitmaps are written, and no inode table is said to be zeroed."""
+    """All bitmaps are written, and no inode table is marked as zeroed."""
 
     name = "initialized"
 
@@ -482,6 +482,6 @@ NAMED: dict[str, type[SeededPolicy]] = {kind.name: kind for kind in _KINDS}
 
 
 def described() -> dict[str, str]:
-    """What each policy does, by name."""
+    """Return what each policy does, by name."""
     policies: dict[str, type[LayoutPolicy]] = {**NAMED}
     return {name: (kind.__doc__ or "").split("\n")[0] for name, kind in policies.items()}

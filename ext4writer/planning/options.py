@@ -1,9 +1,9 @@
 """Declares the options of the Spec: default, help text, accepted values and how they are written.
 
-The command line takes all of it from here.
+The command line uses these declarations, too.
 
 A value is accepted if its meaning is unambiguous: a size as on the command line, a str for bytes, a
-float that is a whole number. Everything else is an error that names the option.
+float that is an integer. Everything else is an error that names the option.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ HashAlg = Literal[
 ]
 
 Signatures = tuple[tuple[bytes, bytes], ...]
-"""Absolute path and signature of each file, sorted."""
+"""Absolute path and signature of each file, sorted by path."""
 Policies = tuple[tuple[bytes, str], ...]
-"""Absolute path and policy of each directory, sorted."""
+"""Absolute path and policy of each directory, sorted by path."""
 GivenPolicies = Mapping[bytes, str] | Mapping[str, str] | Policies
 GivenSignatures = Mapping[bytes, bytes] | Mapping[str, bytes] | Signatures
 
@@ -66,8 +66,9 @@ OPTIONS: dict[str, Option[Any, Any]] = {}
 class Option(Generic[Value, Given]):
     """The declaration of one option, as a field of the dataclass ``Spec``.
 
-    A type checker sees a descriptor: assignments take ``Given``, and reads return ``Value``. At run
-    time the dataclass only reads the default; the Spec converts its arguments with :meth:`taken`.
+    A type checker sees a descriptor: assignments accept ``Given``, and reads return ``Value``. At
+    run time the dataclass only reads the default; the Spec converts its arguments with
+    :meth:`taken`.
     """
 
     def __init__(
@@ -84,11 +85,11 @@ class Option(Generic[Value, Given]):
     ) -> None:
         """``take`` converts an argument, or raises ``ValueError`` or ``TypeError`` with a reason.
 
-        ``about`` is one or two sentences with the unit, for the docstring of the class and for the
-        help of the command; ``default_text`` says there what a default means that does not say it
-        itself. In both, ``{free}`` names another option. ``form`` is how a value is written, for a
-        help page; without it, as usual for what ``take`` returns. A value is one of ``choices``, if
-        there are any, and not outside of ``least`` to ``most``.
+        ``about`` is one or two sentences with the unit, for the docstring of the class and for
+        command help. ``default_text`` explains a default that does not speak for itself. In both,
+        ``{free}`` stands for the name of another option. ``form`` shows on a help page how a value
+        is written; by default it follows from ``take``. If there are ``choices``, a value must be
+        one of them. ``least`` and ``most`` are the bounds of values.
         """
         self.default = default
         self.about = about
@@ -132,18 +133,18 @@ class Option(Generic[Value, Given]):
 
     @cached_property
     def is_fixed_point(self) -> bool:
-        """Whether the default needs no conversion, so that most options of a Spec need none."""
+        """Whether the default needs no conversion, as for most options of most Specs."""
         return self.take is None or self.take(self.default) is self.default
 
 
 class ShortSignature:
-    """The ``__signature__`` of a class with many options: all are in it, and help names none.
+    """The ``__signature__`` of a class with many options: complete, but printed in short form.
 
-    ``help()`` would begin with a line of thousands of characters.
+    Otherwise ``help()`` would begin with a line of thousands of characters.
     """
 
     def __get__(self, one: object, owner: Any = None) -> Any:
-        import inspect  # late: only help and editors ask
+        import inspect  # imported late: only help and editors use it
 
         class Short(inspect.Signature):
             def __str__(self) -> str:
@@ -157,7 +158,7 @@ class ShortSignature:
 
 
 def named(text: str, name_of: Callable[[str], str]) -> str:
-    """``text`` of a declaration with the names of other options, as ``name_of`` returns them."""
+    """Replace each ``{option}`` in ``text`` by what ``name_of`` returns for its name."""
     return re.sub(r"\{(\w+)\}", lambda found: name_of(found[1]), text)
 
 
@@ -172,7 +173,7 @@ def taken(name: str, given: Any, take: Callable[[Any], Value]) -> Value:
 
 
 def _wrapped(text: str) -> Iterator[str]:
-    """``text`` as lines of a docstring, indented twice."""
+    """Yield ``text`` as lines of a docstring, indented twice."""
     line = ""
     for word in text.split():
         if line and len(line) + len(word) >= _DOC_WIDTH:
@@ -183,7 +184,7 @@ def _wrapped(text: str) -> Iterator[str]:
 
 
 def optional(take: Callable[[Any], Value]) -> Callable[[Any], Value | None]:
-    """``take`` for an option that may be None."""
+    """Return ``take`` for an option that may be None."""
 
     def take_or_none(given: Any) -> Value | None:
         return None if given is None else take(given)
@@ -193,7 +194,7 @@ def optional(take: Callable[[Any], Value]) -> Callable[[Any], Value | None]:
 
 
 def _inner(take: Any) -> Any:
-    """``take`` without :func:`optional`."""
+    """Return ``take`` without :func:`optional`."""
     return getattr(take, "__wrapped__", take)
 
 
@@ -214,7 +215,7 @@ def percent_of(given: Any) -> float:
 
 
 def percent_in(given: Any) -> float | None:
-    """The percentage, if one is given instead of a size; None otherwise."""
+    """Return the percentage if one is given instead of a size; None otherwise."""
     return parse_percent(given) if isinstance(given, str) else None
 
 
@@ -267,14 +268,14 @@ def journal_features_of(given: Any) -> tuple[str, ...]:
 
 
 def _items(given: Any, what: str = "list") -> list[Any]:
-    """What is in a list, a set or another iterable; a text is one value and no list."""
+    """Return the items of a list, set or other iterable; a str or bytes is not accepted."""
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
         raise ValueError(f"{given!r:.80} is no {what}")
     return list(given)
 
 
 def _by_path(given: Any, of: str) -> Iterator[tuple[bytes, Any]]:
-    """Path and value of a mapping, or of a list of such pairs."""
+    """Yield path and value of each item of a mapping, or of a list of pairs."""
     what = f"mapping of paths to {of}"
     for pair in given.items() if isinstance(given, Mapping) else _items(given, what):
         if not isinstance(pair, tuple | list) or len(pair) != 2:
@@ -290,7 +291,7 @@ def bad_blocks_of(given: Any) -> tuple[int, ...]:
 
 
 def device_number_of(given: Any) -> int:
-    """As ``s_journal_dev`` holds it; ``MAJOR:MINOR``, or the number itself."""
+    """Return the value of ``s_journal_dev`` for ``MAJOR:MINOR``, or for the number itself."""
     if isinstance(given, str) and re.fullmatch("[0-9]{1,10}:[0-9]{1,10}", given, re.ASCII):
         major, minor = map(int, given.split(":"))
         if major >> 12 or minor >> 20:
@@ -341,8 +342,8 @@ def encoding_flags_of(given: Any) -> EncodingFlags:
 
 
 def creator_os_of(given: Any) -> CreatorOs:
-    """The name as dumpe2fs writes it, of a name in any case or a number."""
-    # misc/mke2fs.c:set_os, and lib/e2p/ostype.c:e2p_string2os for those that mke2fs leaves out
+    """Return the name as dumpe2fs prints it, for a name in any case or a number."""
+    # misc/mke2fs.c:set_os, and lib/e2p/ostype.c:e2p_string2os for those that mke2fs omits
     word = given.lower() if isinstance(given, str) else ""
     name: Any
     for name, code in SYSTEMS.items():
@@ -368,11 +369,11 @@ def max_mount_count_of(given: Any) -> int:
 
 
 CHECK_INTERVAL_UNITS = {"s": 1, "d": 86400, "w": 7 * 86400, "m": 30 * 86400}
-"""Seconds of each letter; misc/tune2fs.c:parse_tune2fs_options, -i."""
+"""Seconds for each letter; misc/tune2fs.c:parse_tune2fs_options, -i."""
 
 
 def check_interval_of(given: Any) -> int:
-    """Seconds; also a text with a unit. Without one a text is seconds, and no days."""
+    """Return seconds. A text may have a unit; without one it is in seconds, not in days."""
     if not isinstance(given, str):
         return count_of(given)
     unit = CHECK_INTERVAL_UNITS.get(given[-1:].lower())
@@ -447,7 +448,7 @@ def signatures_of(given: Any) -> Signatures:
 
 
 def mount_options_of(given: Any) -> int:
-    """Bits of s_default_mount_opts; a text changes the default ones."""
+    """Return the bits of s_default_mount_opts; a text changes the default ones."""
     if isinstance(given, str):
         return edit_mount_options(given, EXT4_DEFM_XATTR_USER | EXT4_DEFM_ACL)
     return whole_number(given, "number of bits, and no text such as 'journal_data,^acl'")
@@ -469,4 +470,4 @@ FORMS: dict[Any, str] = {
     uuid_of: "UUID",
     bytes_of: "TEXT",
 }
-"""What converts values -> how they are written."""
+"""Conversion function -> how its values are written."""

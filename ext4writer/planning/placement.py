@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .dedupe import SharedRun
 
 NEVER_WHOLE = 1 << 64
-"""More clusters than anything has, for nodes that are placed in several runs."""
+"""More clusters than any node has; stands for nodes that are placed in several runs."""
 
 
 class Demand(NamedTuple):
@@ -44,25 +44,25 @@ class Demand(NamedTuple):
     data_clusters: int
     """The sum of ``clusters``."""
     verity_clusters: int = 0
-    """Those of them that hold trees of verity."""
+    """Those of them that hold verity metadata."""
     system_files: tuple[SystemFile, ...] = ()
-    """Files without a name. Those whose size depends on that of the image come when it is known."""
+    """System files. Those whose size depends on that of the image are added when it is known."""
 
     shared: Mapping[int, list[SharedRun]] = {}
-    """Blocks of nodes that are stored as those of others, and in no column."""
+    """Blocks of nodes that are stored as blocks of others; the columns do not count them."""
     node_entries: int = 0
-    """Entries of each node of an extent tree; 0 is all that fit."""
+    """Entries of each node of an extent tree; 0 means all that fit."""
     block_mapped: tuple[int, ...] = ()
-    """Nodes with a block map where the others have extents, ascending."""
+    """Nodes with a block map instead of extents, ascending."""
     unwritten: Mapping[int, tuple[Run, ...]] = {}
-    """The unwritten ones among the logical blocks of a node, which are in ``counts``, too."""
+    """The unwritten logical blocks of a node; ``counts`` includes them."""
     first: tuple[FirstNode, ...] = ()
-    """What is placed before all else, together with the files without a name, as by mke2fs."""
+    """Directories that are placed first, together with the system files, as by mke2fs."""
     kept: Kept | None = None
-    """What keeps its place from another image."""
+    """Clusters to keep from another image."""
 
     def with_files(self, files: Sequence[SystemFile]) -> Demand:
-        """The same with ``files`` before the others."""
+        """Return a copy with ``files`` before the other system files."""
         return self._replace(system_files=(*files, *self.system_files))
 
     @property
@@ -72,11 +72,11 @@ class Demand(NamedTuple):
         return journal.data_blocks if journal is not None else 0
 
     def system_file(self, ino: int) -> SystemFile | None:
-        """The file without a name that has this inode number."""
+        """Return the system file with this inode number; None if there is none."""
         return next((file for file in self.system_files if file.ino == ino), None)
 
     def least_blocks(self) -> int:
-        """Blocks needed if no mapping needs blocks of its own."""
+        """Return the blocks that are needed if no mapping needs blocks of its own."""
         of_system = sum(
             ceil_div(file.data_blocks, self.cluster_blocks) for file in self.system_files
         )
@@ -84,7 +84,7 @@ class Demand(NamedTuple):
 
 
 class PlacedFile(NamedTuple):
-    """The place of one file without a name."""
+    """The location of one system file."""
 
     runs: list[MappedRun]
     map_blocks: list[int]
@@ -93,7 +93,7 @@ class PlacedFile(NamedTuple):
 
 @dataclass(slots=True, eq=False, repr=False)
 class Placement:
-    """The place of everything. A node is in ``runs`` unless it is one run at ``starts``."""
+    """The location of everything. A node is in ``runs`` unless it is one run at ``starts``."""
 
     starts: array[int]
     runs: dict[int, list[MappedRun]] = field(default_factory=dict)
@@ -101,18 +101,18 @@ class Placement:
     """By node index: the mapping's own blocks, in its order."""
     xattr_blocks: array[int] = field(default_factory=lambda: array("Q"))
     system: dict[int, PlacedFile] = field(default_factory=dict)
-    """By inode number: the places of files without a name."""
+    """By inode number: the locations of system files."""
     used: int = 0
     """Clusters taken, without the fixed metadata."""
     high_water: int = 0
-    """The cluster after the last one in use, fixed metadata included."""
+    """The cluster after the last one in use, including fixed metadata."""
     gap_clusters: int = 0
     """Clusters in gaps that are still free."""
     free_ranges: list[Span] = field(default_factory=list)
     """In clusters."""
 
     def runs_of(self, index: int, count: int) -> list[MappedRun]:
-        """The runs of a node that has ``count`` data blocks."""
+        """Return the runs of a node that has ``count`` data blocks."""
         found = self.runs.get(index)
         if found is not None:
             return found
@@ -120,17 +120,17 @@ class Placement:
 
     @property
     def map_block_count(self) -> int:
-        """The number of the mappings' own blocks, for named files."""
+        """The number of the mappings' own blocks, without those of system files."""
         return sum(map(len, self.map_blocks.values()))
 
 
 def place(
     geometry: Geometry, demand: Demand, policy: LayoutPolicy, *, spare: int
 ) -> Placement | None:
-    """Place all of ``demand``; None if it does not fit.
+    """Place all of ``demand``; return None if it does not fit.
 
-    ``spare`` is the number of blocks that may be left in gaps to keep files in one piece. Where
-    that would leave more, files are cut.
+    ``spare`` is the number of blocks that may be left in gaps to keep files in one piece. If the
+    gaps would be larger, files are split.
     """
     spare //= geometry.format.blocks_per_cluster
     policy = policy.fresh()
@@ -140,7 +140,7 @@ def place(
             placement = _place(geometry, demand, policy, spare, journal)
             if placement is not None:
                 return placement
-            # Files in more pieces take more blocks than there are.
+            # Around these pieces, files have more pieces and need more blocks than there are.
             policy = policy.fresh()
     return _place(geometry, demand, policy, spare, None)
 
@@ -152,7 +152,7 @@ def _place(
     spare: int,
     journal: Sequence[Run] | None,
 ) -> Placement | None:
-    """The same in clusters, with a journal in these ones; None is as usual."""
+    """Like :func:`place`, with ``spare`` in clusters, and the journal in ``journal`` if given."""
     try:
         if not policy.sequential:
             return _Placer(geometry, demand, journal=journal).scattered(policy, spare)
@@ -167,9 +167,9 @@ def _place(
 def _journal_pieces(
     geometry: Geometry, demand: Demand, policy: LayoutPolicy, spare: int
 ) -> list[Run] | None:
-    """The clusters of the journal where ``policy`` puts it; None where it does not matter.
+    """Return the clusters where ``policy`` puts the journal; None if it does not choose any.
 
-    No image grows by that: files lie before it and between its pieces.
+    The image does not grow: files fill the space before the journal and between its pieces.
     """
     file = demand.system_file(EXT4_JOURNAL_INO)
     if file is None or file.goal is not None or demand.kept is not None:
@@ -185,7 +185,7 @@ def _journal_pieces(
 
 
 def _nth_clusters(free: Iterable[Span], first: int, length: int) -> Iterator[Run]:
-    """The clusters of ``free`` from number ``first`` on, counted over all of it."""
+    """Yield ``length`` clusters of ``free``, starting at the one with number ``first`` in it."""
     for start, end in free:
         count = min(length, end - start - first)
         if count > 0:
@@ -195,7 +195,7 @@ def _nth_clusters(free: Iterable[Span], first: int, length: int) -> Iterator[Run
 
 
 def part_of(runs: Sequence[MappedRun], logical: int, length: int) -> Iterator[MappedRun]:
-    """The parts of ``runs``, which ascend, that map ``length`` blocks from ``logical`` on."""
+    """Yield the parts of ``runs``, which ascend, for ``length`` blocks starting at ``logical``."""
     end = logical + length
     place = max(0, bisect_right(runs, logical, key=attrgetter("logical")) - 1)
     for position in range(place, len(runs)):
@@ -234,7 +234,7 @@ class _Placer:
                 for file in demand.system_files
                 if file.ino not in apart.files
             }
-            from .hints import settle  # late, for most images have no earlier one
+            from .hints import settle  # imported late: few images follow an earlier one
 
             settled = settle(demand.kept.of_system(wanted), free_runs)
             self._kept = settled.kept
@@ -246,7 +246,7 @@ class _Placer:
         self._result = Placement(array("Q", bytes(8 * len(demand.counts))))
 
     def sequential(self) -> Placement | None:
-        """Journal, directories, attributes, then all files in the order of their inodes."""
+        """Place journal, directories, attributes, then all files in the order of their inodes."""
         try:
             self._place_system_files()
             directories = self._demand.directories
@@ -266,7 +266,7 @@ class _Placer:
         return self._finish()
 
     def scattered(self, policy: LayoutPolicy, spare: int) -> Placement | None:
-        """Cut every node as the policy says, and place the pieces in the policy's order."""
+        """Split every node as the policy says, and place the pieces in the policy's order."""
         demand, allocator = self._demand, self._allocator
         pieces: list[tuple[int, int, int]] = []
         for index in range(len(demand.counts)):
@@ -301,21 +301,21 @@ class _Placer:
         return self._block_map if index in self._block_mapped else self._mapping
 
     def _marked(self, index: int, runs: list[MappedRun]) -> list[MappedRun]:
-        """The runs of a node, with those marked that are unwritten."""
+        """Return the runs of a node with its unwritten blocks as unwritten runs."""
         unwritten = self._demand.unwritten.get(index)
         return self._mapping.with_unwritten(runs, unwritten) if unwritten else runs
 
     def _ranges(self, index: int) -> list[Run]:
-        """The logical blocks of all data of a node."""
+        """Return the logical blocks of all data of a node."""
         count = self._demand.counts[index]
         return self._demand.ranges.get(index, [Run(0, count)] if count else [])
 
     def _take_blocks(self, count: int) -> list[int]:
-        """Take single blocks, each with a cluster of its own."""
+        """Take single blocks, each in its own cluster."""
         return [self._allocator.take_one() * self._ratio for _ in range(count)]
 
     def _keep_blocks(self, kept: Sequence[int], count: int) -> list[int]:
-        """Single blocks in clusters that are kept, and others where these are too few."""
+        """Return ``count`` single blocks: first in kept clusters, then in new ones."""
         if isinstance(self._allocator, FreeSpace):
             for cluster in kept[count:]:
                 self._allocator.give_back(cluster)
@@ -360,7 +360,7 @@ class _Placer:
             )
         elif ranges:
             counted = ((at, NEVER_WHOLE if at in ranges else count) for at, count in counted)
-        # A node that can be one run and fits between two superblock backups is never cut.
+        # A node that can be one run and fits between two superblock backups is never split.
         fmt = self._geometry.format
         between = fmt.clusters_per_group - fmt.clusters_for(self._geometry.most_head_blocks)
         longest = min(self._mapping.max_plain_run // self._ratio, between)
@@ -370,7 +370,7 @@ class _Placer:
     def _take(
         self, ranges: Sequence[Run], kept: Sequence[tuple[int, int, int]] = ()
     ) -> list[MappedRun]:
-        """Take clusters for the logical blocks of a file, but for those that are ``kept``."""
+        """Take clusters for the logical blocks of a file, except those that are ``kept``."""
         pieces = list(kept)
         wanted: Iterable[Run] = self._mapping.clusters(ranges)
         if kept:
@@ -389,7 +389,7 @@ class _Placer:
         self._settle(index, self._take(wanted, self._kept.nodes.get(index, ())))
 
     def _settle(self, index: int, placed: list[MappedRun]) -> None:
-        """Note the runs of a node, and place what maps them."""
+        """Record the runs of a node, and place the blocks of its mapping."""
         if not placed:
             return
         if index in self._demand.shared:
@@ -408,7 +408,7 @@ class _Placer:
         self._place_map(index)
 
     def _place_shared(self) -> None:
-        """Add the blocks that are stored elsewhere, once all others have a place."""
+        """Add the runs of blocks that are stored elsewhere, when all others are placed."""
         shared, result = self._demand.shared, self._result
         own = {index: result.runs.get(index, []) for index in shared}
 

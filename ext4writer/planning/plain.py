@@ -1,4 +1,4 @@
-"""Answers of callers as plain values: none is of a class of their own, and all have an end."""
+"""Converts answers of callers to plain values: of built-in types, and in bounded lists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 
 
 def plain_number(value: Any) -> int:
-    """A whole number; ``TypeError`` for something else, ``ValueError`` beyond 64 bits."""
+    """Return an integer; raise ``TypeError`` for other types, ``ValueError`` beyond 64 bits."""
     if not issubclass(type(value), int):  # isinstance asks the value itself
         raise TypeError(f"{shown(value)} is no whole number")
     plain: int = int.__add__(value, 0)
@@ -22,7 +22,7 @@ def plain_number(value: Any) -> int:
 
 
 def bounded(values: Iterable[Item], most: int) -> list[Item]:
-    """All of ``values``, of which there may be ``most``; ``ValueError`` for more."""
+    """Return all of ``values``; raise ``ValueError`` for more than ``most``."""
     found = list(islice(values, most + 1))
     if len(found) > most:
         raise ValueError(f"it has a list of more than {most} items")
@@ -30,7 +30,7 @@ def bounded(values: Iterable[Item], most: int) -> list[Item]:
 
 
 def shown(value: Any) -> str:
-    """The beginning of how ``value`` prints, which may fail."""
+    """Return the beginning of the ``repr()`` of ``value``, or its type if that fails."""
     try:
         return f"{value!r:.80}"
     except Exception:
@@ -38,7 +38,7 @@ def shown(value: Any) -> str:
 
 
 def told(error: Exception) -> str:
-    """What an exception says of itself, after a colon; "" if it says nothing, or fails to."""
+    """Return the message of an exception after a colon; "" if it is empty, or ``str()`` fails."""
     try:
         text = str(error)
     except Exception:

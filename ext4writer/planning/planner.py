@@ -1,4 +1,4 @@
-"""Decides a whole image. Reads the tree and the files that may have holes; writes nothing."""
+"""Plans an image. Reads the tree and the files that may have holes; writes nothing."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def plan_image(
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> ImagePlan:
-    """Decide a whole image; see :func:`ext4writer.plan` for arguments and errors."""
+    """Plan an image; see :func:`ext4writer.plan` for arguments and errors."""
     check_arguments(tree, spec)
     spec = spec or Spec()
     planned = partial(
@@ -91,9 +91,9 @@ def plan_image(
 
 
 def _with_features(tree: Tree, spec: Spec, planned: Callable[[Tree, Spec], ImagePlan]) -> ImagePlan:
-    """Plan with the features that the policy draws, but for those that cannot be.
+    """Plan with the features that the policy draws, except those that are not possible.
 
-    The tree, or another option, may need what one takes away, or have no room for what it adds.
+    The tree or another option may need a feature that is removed, or rule out one that is added.
     """
     from .random_policy import RandomFeatures
 
@@ -110,7 +110,7 @@ def _with_features(tree: Tree, spec: Spec, planned: Callable[[Tree, Spec], Image
     found = attempt(words)
     if found is not None:
         return found
-    # One after the other, as few of them are in the way.
+    # Try them one by one: few of them fail.
     kept: list[str] = []
     for word in words:
         better = attempt([*kept, word])
@@ -131,7 +131,7 @@ def _plan_of_nodes(
     try:
         return _plan(tree, spec, hints, processes, progress, cancel)
     except (TypeError, AttributeError, AssertionError, LookupError, OverflowError):
-        # A bug of this library, unless the caller put values of wrong types into nodes.
+        # A bug in this library, unless the caller put values of wrong types into nodes.
         if not take_nodes(tree):
             raise
         return _plan(tree, spec, hints, processes, progress, cancel)
@@ -205,7 +205,7 @@ def _plan(
     shared = _share_blocks(table, data, fmt, mapping, cancel)
     files_of_tree = system_files_of_tree(spec, fmt, table, xattrs)
     if orphans is not None:
-        from .states.orphan_planning import add_blocks, orphan_files  # late, like the plan of them
+        from .states.orphan_planning import add_blocks, orphan_files  # imported late, as above
 
         add_blocks(orphans, data, table, spec.block_size)
         files_of_tree += tuple(orphan_files(orphans, fmt))
@@ -237,7 +237,7 @@ def _plan(
     else:
         kept = keeper.kept(table, _stretches(demand, mapping), xattrs.block_of)
         spec, solution = _solve_near(spec, demand._replace(kept=kept), table, policy, keeper.hints)
-    # What they said is in the placement now, and no part of a plan that is saved.
+    # The placement follows them now, and a saved plan does not include them.
     solution = solution._replace(demand=solution.demand._replace(kept=None, first=()))
     if progress is not None:
         total = len(table.nodes)
@@ -294,7 +294,7 @@ def _plan(
 
 
 def _made_first(spec: Spec, table: InodeTable, clusters: Sequence[int]) -> tuple[FirstNode, ...]:
-    """The directories that mke2fs makes before all else, if the image is to be like its."""
+    """Return the directories that mke2fs creates first, if the image is laid out as by mke2fs."""
     if spec.group_tables != "mke2fs":
         return ()
     made = [ROOT] if table.lost_and_found is None else [ROOT, table.lost_and_found]
@@ -309,17 +309,17 @@ def _plan_orphans(
     inline: InlinePlan,
     xattrs: XattrPlan,
 ) -> OrphanPlan | None:
-    """What the policy leaves to be deleted or cut; None where it leaves nothing."""
+    """Return the inodes that the policy leaves to delete or truncate; None if there are none."""
     if _leaves_nothing(policy):
         return None
-    from .states.orphan_planning import plan_orphans  # late, for hardly any image has them
+    from .states.orphan_planning import plan_orphans  # imported late: few images have any
 
     orphans = plan_orphans(policy, spec, fmt, table, {*inline.rooms, *xattrs.block_of})
     return orphans if any(orphans) else None
 
 
 def _leaves_nothing(policy: LayoutPolicy) -> bool:
-    """Whether the policy is certain to leave nothing to those who mount the image."""
+    """Whether the policy certainly leaves nothing to recover."""
     if type(policy) is LayoutPolicy:
         return True
     from .random_policy import RandomPolicy
@@ -328,16 +328,16 @@ def _leaves_nothing(policy: LayoutPolicy) -> bool:
 
 
 def _with_states(plan: ImagePlan, policy: LayoutPolicy) -> ImagePlan:
-    """The same with what the policy leaves to those who mount the image."""
+    """Return the plan with what the policy leaves to recover."""
     if _leaves_nothing(policy):
         return plan
-    from .states.choices import with_states  # late, for hardly any image has them
+    from .states.choices import with_states  # imported late: few images have any
 
     return with_states(plan, policy)
 
 
 def _stretches(demand: Demand, mapping: DataMapping) -> Iterator[tuple[int, Sequence[Run]]]:
-    """The clusters of each node that has any, by index, as stretches of its logical clusters."""
+    """Yield (node index, its runs of logical clusters) for each node that has any."""
     for index, count in enumerate(demand.counts):
         if count:
             yield index, mapping.clusters(demand.ranges.get(index, [Run(0, count)]))
@@ -351,7 +351,7 @@ def _solve(
     data: DataBlocks,
     mapping: DataMapping,
 ) -> Solution:
-    """Solve; without the unwritten blocks of the policy where a given size has no room for them."""
+    """Solve the size; without the policy's unwritten blocks if a given size cannot hold them."""
     try:
         return solve(spec, demand, inodes, policy)
     except SizeError:
@@ -373,8 +373,8 @@ def _solve_near(
 ) -> tuple[Spec, Solution]:
     """Solve with the geometry of the other image, and its size if that is enough.
 
-    Return the Spec with what was decided so, too. An image that must grow promises what a fitted
-    one does, and groups begin where they did.
+    Returns the Spec with these decisions, too. An image that must be larger promises the free space
+    of a fitted one, and its groups begin where they did.
     """
     fmt, used = format_of(spec), _inodes(table, spec).used
 
@@ -396,7 +396,7 @@ def _solve_near(
         try:
             return solved(grown, size)
         except SizeError as error:
-            # Each round is nearer: the group count, and so the tables, may have changed.
+            # Each round gets closer: the group count, and with it the tables, may have changed.
             size = round_up(size + max(1, error.missing_bytes), unit)
 
 
@@ -407,10 +407,10 @@ def _share_blocks(
     mapping: DataMapping,
     cancel: Cancel | None,
 ) -> dict[int, list[SharedRun]]:
-    """Where blocks are that several places hold, and one of them stores."""
+    """Return by node index: the runs of blocks that are stored as other blocks."""
     if not fmt.shared_blocks:
         return {}
-    from .dedupe import share_blocks  # late, for hardly any image has them
+    from .dedupe import share_blocks  # imported late: few images have any
 
     return share_blocks(table, data, mapping, fmt.block_size, cancel)
 
@@ -423,11 +423,11 @@ def _plan_verity(
     mapping: DataMapping,
     cancel: Cancel | None,
 ) -> VerityPlan | None:
-    """The trees of files with verity, whose blocks are added to ``data``; None for no file."""
+    """Plan the trees of files with verity, and add their blocks to ``data``; None for no file."""
     is_flagged = any(flags & FS_VERITY_FL for flags in table.flags.values())
     if not is_flagged and not spec.verity_signatures:
         return None
-    from .verity import plan_verity  # late, for hardly any image has such files
+    from .verity import plan_verity  # imported late: few images have such files
 
     return plan_verity(tree, table, data, spec, mapping, cancel)
 
@@ -437,7 +437,7 @@ def _journal_uuid(spec: Spec, volume_uuid: UUID) -> bytes:
 
 
 def _node_entries(fmt: Format, policy: LayoutPolicy) -> int:
-    """How many entries the policy gives each node of an extent tree; 0 for all that fit."""
+    """Return the entries that the policy wants in each extent tree node; 0 means all that fit."""
     most = entries_per_block(fmt.block_size)
     wanted = policy.extent_entries(most)
     return 0 if wanted == most else wanted
@@ -450,7 +450,7 @@ def _table_bytes_for_growth(solution: Solution) -> int:
 
 
 def _left_out(spec: Spec, solution: Solution) -> Iterator[Loss]:
-    """The parts of the file system that this size leaves out, unless the caller left them out."""
+    """Yield a loss for each part that the image cannot have, unless the caller left it out."""
     size, fmt = solution.geometry.blocks_count * spec.block_size, solution.geometry.format
     asked = format_of(spec)
     if asked.has_journal and not fmt.has_journal and spec.journal != "none":
@@ -480,7 +480,7 @@ def _searching(
     pool: ProcessPool,
     cancel: Cancel | None,
 ) -> Iterator[HoleSearch | None]:
-    """A search of the files at the indexes ``candidates`` for holes; None if there are none."""
+    """Search the files at the indexes ``candidates`` for holes; None if there are none."""
     if not candidates:
         yield None
         return
@@ -503,7 +503,7 @@ def _find_holes(
     spec: Spec,
     progress: ProgressCallback | None,
 ) -> None:
-    """Search to the end in all ``files`` of them, and leave out what was found."""
+    """Finish the search in all ``files`` candidates, and subtract the holes that it found."""
     if search is None:
         return
     searched, total = 0, len(table.nodes)
@@ -516,7 +516,7 @@ def _find_holes(
 
 
 def _check_resize_inode(fmt: Format) -> None:
-    """Its size covers all that it could map: over 2 GiB with blocks of 4 KiB or more."""
+    """Check its size, which covers all that it could map: with blocks of 4 KiB, over 2 GiB."""
     is_large = resize_inode_bytes(fmt.block_size) >= LARGE_FILE_BYTES
     if is_large and fmt.resize_inode and not fmt.large_file:
         raise SpecError(
@@ -529,10 +529,10 @@ def _check_resize_inode(fmt: Format) -> None:
 def _encryption_contexts(
     spec: Spec, table: InodeTable, fmt: Format, volume: UUID
 ) -> Mapping[int, bytes]:
-    """The contexts of directories with a policy, which are flagged, by node index."""
+    """Return by node index: contexts of the directories with a policy, which this flags."""
     if not spec.encryption_policies:
         return {}
-    from .encryption import contexts_of  # late, for hardly any image has them
+    from .encryption import contexts_of  # imported late: few images have any
 
     contexts = contexts_of(spec.encryption_policies, table, fmt, volume.bytes)
     for index in contexts:
@@ -549,14 +549,14 @@ def _plan_xattrs(
     inline: InlinePlan,
     contexts: Mapping[int, bytes],
 ) -> XattrPlan:
-    """Place all attributes; content leaves ``inline`` where it leaves them no room."""
+    """Place all attributes; remove from ``inline`` content that leaves no space for them."""
     planner = XattrPlanner(fmt, policy)
     for index in inline.directories:
         inline.fill(index, fmt.xattr_room - inline.rooms[index])
     if table.with_xattrs and not fmt.ext_attr:
         path = table.path_of(table.with_xattrs[0])
         raise TreeError(path, "has extended attributes; they need the feature ext_attr")
-    # All files of a tree may have labels, so that this loop is a short one.
+    # Every file of a tree may have a label, so this loop does as little as possible.
     nodes, types, rooms, link = table.nodes, table.types, inline.rooms, DT_LNK
     for index in table.with_xattrs:
         xattrs = nodes[index].xattrs or {}
@@ -576,7 +576,7 @@ def _plan_xattrs(
 
 
 def _rulebook(table: InodeTable, usual: DirectoryRules) -> DirectoryRulebook:
-    """The rules of all directories; those that fold names are flagged."""
+    """Return the rules of all directories; those with the casefold flag fold names."""
     folding = usual._replace(casefold=True)
     flagged = (index for index, flags in table.flags.items() if flags & EXT4_CASEFOLD_FL)
     return DirectoryRulebook(usual, dict.fromkeys(flagged, folding))
@@ -591,11 +591,11 @@ def _plan_directories(
     lost_and_found_size: int,
     cancel: Cancel | None,
 ) -> dict[int, DirectoryPlan]:
-    """Plan every directory and note its blocks; one block in plain order is not listed."""
+    """Plan every directory and set its blocks; the result omits single blocks in plain order."""
     found: dict[int, DirectoryPlan] = {}
     counts, sizes, rules = data.counts, table.sizes, rulebook.usual
     block_size = rules.format.block_size
-    # This many names fit in a block however long they are.
+    # This many names fit into a block whatever their lengths.
     few = rules.certain_names if policy.sequential else -1
     end = 0
     for index, names in zip(table.directories, table.names, strict=True):
@@ -635,7 +635,7 @@ def _plan_directories(
         counts[index] = planned.blocks
         sizes[index] = planned.blocks * block_size
         if sizes[index] >= LARGE_FILE_BYTES and not rules.format.large_dir:
-            # e2fsck/pass1.c:handle_htree and check_blocks; i_size_high is of files alone.
+            # e2fsck/pass1.c:handle_htree and check_blocks; only files have i_size_high.
             raise TreeError(
                 table.path_of(index),
                 f"has {sizes[index]} bytes of names; 2 GiB and more need the feature large_dir",
@@ -646,7 +646,7 @@ def _plan_directories(
 
 
 def _check_lost_and_found(size: int, fmt: Format) -> None:
-    """Refuse a size in bytes that no directory of this format has."""
+    """Raise :class:`SpecError` for a size in bytes that no directory of this format can have."""
     most = fmt.max_blocks * fmt.block_size
     problem = ""
     if size >= LARGE_FILE_BYTES and not fmt.large_dir:

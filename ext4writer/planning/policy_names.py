@@ -1,4 +1,4 @@
-"""Policies by their names."""
+"""Policies by name."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ _DIGITS_64 = len(str(MASK_64))
 
 @checked_if_it_fails
 def policy(text: str) -> LayoutPolicy:
-    """The policy named ``text``: ``default``, ``random:SEED``, ``random-features:SEED``, or
+    """Return the policy named ``text``: ``default``, ``random:SEED``, ``random-features:SEED``, or
     ``NAME[:SEED]``.
 
-    ``SEED`` is a number below 2^64, 0 by default. docs/damage.md lists the names.
-    Raises :class:`SpecError` for another text.
+    ``SEED`` is a number below 2^64, 0 by default. docs/damage.md lists the names. Raises
+    :class:`SpecError` for another text.
     """
     if text == "default":
         return LayoutPolicy()
     kind, colon, digits = str(text).partition(":")
     seed = _seed(digits) if colon else 0
-    from .random_policy import RandomFeatures, RandomPolicy  # late, as most images have none
+    from .random_policy import RandomFeatures, RandomPolicy  # imported late: most images have none
 
     if kind == "random" and colon and seed is not None:
         return RandomPolicy(seed)
     if kind == "random-features" and colon and seed is not None:
         return RandomFeatures(seed)
-    from .named_policies import NAMED  # late, because most images have none of them
+    from .named_policies import NAMED  # imported late: most images have none
 
     if kind in NAMED and seed is not None:
         return NAMED[kind](seed)

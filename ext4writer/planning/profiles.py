@@ -1,7 +1,7 @@
-"""Profiles: features and sizes for a purpose, and the readers that accept all of it.
+"""Profiles: features and sizes for a purpose, and the readers that can read all of it.
 
-What readers do not read is measured: docs/compatibility.md has the whole table, and
-``REFUSED_BY`` those lines of it in which a reader fails.
+What readers cannot read was measured: docs/compatibility.md has the complete table, and
+``REFUSED_BY`` the lines in which a reader fails.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GRUB, U_BOOT, FUSE2FS, DEBUGFS = "GRUB", "U-Boot", "fuse2fs", "debugfs"
 SEVEN_ZIP, PYTSK3, DISSECT, EXT4, LIBFSEXT = "7zz", "pytsk3", "dissect.extfs", "ext4", "libfsext"
 READERS = (GRUB, U_BOOT, FUSE2FS, DEBUGFS, SEVEN_ZIP, PYTSK3, DISSECT, EXT4, LIBFSEXT)
-"""Readers that other people wrote, besides Linux; all that are measured."""
+"""The readers by other authors that were measured, besides Linux."""
 
 REFUSED_BY: dict[str, tuple[str, ...]] = {
     "sparse_super2": (LIBFSEXT,),
@@ -36,14 +36,14 @@ REFUSED_BY: dict[str, tuple[str, ...]] = {
     "bigalloc": (SEVEN_ZIP, PYTSK3, DISSECT),
     "verity": (LIBFSEXT,),
 }
-"""Feature -> the readers that do not read files of an image with it."""
+"""Feature -> the readers that cannot read files of an image with it."""
 
 # fs/ext4/ext4.h: EXT2_FEATURE_INCOMPAT_SUPP and EXT2_FEATURE_RO_COMPAT_SUPP; the kernel mounts as
-# ext2 or ext3 whatever has no more than these. Those of ext3 are the same, and a journal.
+# ext2 or ext3 what has only these. ext3 has the same features, and a journal.
 _EXT2_KNOWS = ("filetype", "meta_bg", "sparse_super", "large_file")
 
-# mke2fs.conf of Android (external/e2fsprogs), and its build/tools/mkuserimg_mke2fs, which leaves
-# the journal out of what is only read.
+# mke2fs.conf of Android (external/e2fsprogs), and its build/tools/mkuserimg_mke2fs, which omits
+# the journal of images that are only read.
 _ANDROID = FeatureSet.of(
     *("sparse_super", "large_file", "filetype", "dir_index", "ext_attr"),
     *("extent", "huge_file", "dir_nlink", "extra_isize", "uninit_bg"),
@@ -55,7 +55,7 @@ _MINIMAL = FeatureSet.of(
 
 
 class Trait(NamedTuple):
-    """Something that is no feature and that readers do not read."""
+    """A property other than a feature that some readers cannot handle."""
 
     option: str
     words: str
@@ -96,16 +96,16 @@ def _large_descriptors(spec: Spec) -> bool:
 
 
 def _may_need_meta_bg(spec: Spec) -> bool:
-    """Whether the descriptors, and what is reserved for more, may fill three quarters of a group.
+    """Whether descriptors, including reserved ones, may fill three quarters of a group.
 
-    Then the planner turns to meta_bg. What is reserved is a quarter of ``block_size`` at most;
-    with these groups and more, the rest has room for descriptors of 40 GiB and more.
+    Then the planner switches to meta_bg. At most a quarter of ``block_size`` is reserved, in
+    blocks. In groups of twice ``block_size``, the rest has space for descriptors of over 40 GiB.
     """
     return spec.blocks_per_group is not None and spec.blocks_per_group < 2 * spec.block_size
 
 
 def _chooses(choice: str) -> Callable[[Spec], bool]:
-    """Whether the policy makes a choice of its own: the name of a method of LayoutPolicy."""
+    """Return a test whether the policy overrides ``choice``, a method of LayoutPolicy."""
     usual = getattr(LayoutPolicy, choice)
     return lambda spec: getattr(type(spec.policy), choice, usual) is not usual
 
@@ -160,7 +160,7 @@ TRAITS = (
         "block_size",
         "blocks of 65536 bytes without metadata_csum",
         _both(_blocks_of(1 << 16), _lacks("metadata_csum")),
-        (SEVEN_ZIP, LIBFSEXT),  # where one entry fills a block, its rec_len is 65535
+        (SEVEN_ZIP, LIBFSEXT),  # an entry that fills a block has the rec_len 65535
     ),
     Trait("leading_hole", "holes where files begin", lambda spec: spec.leading_hole, (GRUB,)),
     Trait("policy", "block maps beside extents", _chooses("block_mapped"), (DISSECT, EXT4)),
@@ -173,30 +173,30 @@ TRAITS = (
 
 
 class Profile(NamedTuple):
-    """One profile; :func:`spec_of` makes Specs of it."""
+    """A profile; :func:`spec_of` builds a Spec from it."""
 
     name: str
     about: str
     features: FeatureSet
     readers: tuple[str, ...] = READERS
-    """Who reads every image of it."""
+    """The readers that can read every image of this profile."""
     needs: tuple[str, ...] = ()
-    """Features without which it would not be this profile."""
+    """Features that the profile requires."""
     refuses: Mapping[str, str] = {}
-    """Features that do not fit, besides those that readers do not read -> the reason."""
+    """Features that it rejects, besides those that readers cannot read -> the reason."""
     type: FileSystemType = "ext4"
     options: Mapping[str, Any] = {}
-    """Other options of the Spec, unless they are given."""
+    """Its defaults for other options of the Spec."""
 
     def refused(self) -> Iterator[tuple[str, str]]:
-        """Each feature that it does not take, and the reason, to be read after "since"."""
+        """Yield each feature that it rejects, and the reason, which continues a "since"."""
         yield from self.refuses.items()
         for name, readers in REFUSED_BY.items():
             if name not in self.refuses and self._unable(readers):
                 yield name, self._unable(readers)
 
     def refused_traits(self) -> Iterator[tuple[Trait, str]]:
-        """The same for what is no feature."""
+        """Yield each trait that it rejects, and the reason."""
         for trait in TRAITS:
             if self._unable(trait.refused_by):
                 yield trait, self._unable(trait.refused_by)
@@ -297,13 +297,13 @@ _ADDED_BY = {"casefold": "encoding", "shared_blocks": "dedupe", "encrypt": "encr
 _DROPPED_BY = {"journal": ("none", "has_journal")}
 """Option -> its value that drops a feature, and that feature."""
 _SAME_AS = {"free_inodes": ("inodes",), "free": ("free_percent",)}
-"""Options of profiles -> others that say the same."""
+"""Option of a profile -> other options for the same property."""
 
 
 def spec_of(make: Callable[..., Spec], name: str, options: Mapping[str, Any]) -> Spec:
-    """The Spec of the profile ``name`` with further options; see :meth:`Spec.of_profile`.
+    """Return the Spec of the profile ``name`` with further options; see :meth:`Spec.of_profile`.
 
-    ``make`` is the class, which this module lies below.
+    ``make`` is the class Spec, which this module cannot import.
     """
     profile = PROFILES.get(name) if isinstance(name, str) else None
     if profile is None:
@@ -325,7 +325,7 @@ def spec_of(make: Callable[..., Spec], name: str, options: Mapping[str, Any]) ->
     try:
         spec = make(**chosen)
     except SpecError as error:
-        make(**options)  # what is wrong without the profile, too, says so itself
+        make(**options)  # raises the plain error if the profile is not to blame
         problem = f"{error.problem}; the profile is {name}"
         raise SpecError(error.option, problem, *error.others) from None
     _check_features(profile, spec.features, options)

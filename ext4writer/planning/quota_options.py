@@ -1,4 +1,4 @@
-"""The options of quota: which kinds there are, limits, and times of grace."""
+"""The quota options: kinds, limits, and grace times."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WORDS = {
     for kind in QUOTA_KINDS
     for word in (kind.name, kind.short, f"{kind.short}quota")
 }
-"""What users call each kind: ``user``, and mke2fs's ``usr`` and ``usrquota``."""
+"""The names of each kind: ``user``, and mke2fs's ``usr`` and ``usrquota``."""
 
 _LIMIT = "KIND:ID:BLOCK_SOFT:BLOCK_HARD:INODE_SOFT:INODE_HARD"
 _GRACE = "[KIND:]BLOCK_GRACE[:INODE_GRACE]"
@@ -35,9 +35,9 @@ _DURATION = re.compile(r"([0-9]{1,12}) ?([a-z]*)", re.ASCII)
 
 
 class QuotaLimit(NamedTuple):
-    """The limits of one user, group or project; 0 is no limit.
+    """The limits of a user, group or project; 0 means no limit.
 
-    Limits of blocks are in bytes and are stored in whole KiB, rounded up.
+    Block limits are in bytes, and are stored in KiB, rounded up.
     """
 
     kind: str
@@ -60,9 +60,9 @@ class QuotaGrace(NamedTuple):
 
 
 def quotatype_of(given: Any) -> tuple[str, ...]:
-    """The kinds in ``given``: a text such as ``usr:grp:prj``, or some names.
+    """Return the kinds in ``given``: a text such as ``usr:grp:prj``, or some names.
 
-    In a text, ``^`` before a kind takes it away again.
+    In a text, ``^`` before a kind removes it again. Raises ``ValueError``.
     """
     if isinstance(given, str):  # lib/support/parse_qtype.c:parse_quota_types
         kinds: set[str] = set()
@@ -75,7 +75,7 @@ def quotatype_of(given: Any) -> tuple[str, ...]:
 
 
 def limits_of(given: Any) -> tuple[QuotaLimit, ...]:
-    """The limits in ``given``: some :class:`QuotaLimit`, or texts; sorted by kind and ID."""
+    """Return the limits in ``given``, some :class:`QuotaLimit` or texts, sorted by kind and ID."""
     limits = [_limit_of(one) for one in _listed(given)]
     order = [kind.name for kind in QUOTA_KINDS]
     limits.sort(key=lambda limit: (order.index(limit.kind), limit.owner))
@@ -88,7 +88,7 @@ def limits_of(given: Any) -> tuple[QuotaLimit, ...]:
 
 
 def grace_of(given: Any) -> tuple[QuotaGrace, ...]:
-    """The times in ``given``: some :class:`QuotaGrace`, or texts; sorted by kind."""
+    """Return the grace times in ``given``, some :class:`QuotaGrace` or texts, sorted by kind."""
     found: dict[str, QuotaGrace] = {}
     for one in _listed(given):
         for grace in _graces_of(one):
@@ -99,7 +99,7 @@ def grace_of(given: Any) -> tuple[QuotaGrace, ...]:
 
 
 def _listed(given: Any) -> list[Any]:
-    """The items of a list; one text, limit or grace is a list by itself."""
+    """Return the items of a list; a single text, limit or grace is a list of one."""
     if isinstance(given, str | QuotaLimit | QuotaGrace):
         return [given]
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
@@ -191,7 +191,7 @@ def check_kinds(
         if limit.kind not in present:
             raise SpecError("quota_limits", _missing(limit.kind), "quotatype")
     named = {one.kind for one in grace}
-    # All kinds together are meant for those that there are.
+    # A grace time for all kinds applies to those that exist.
     lacking = sorted(named - present)
     if lacking and (not present or len(named) < len(QUOTA_KINDS)):
         raise SpecError("quota_grace", _missing(lacking[0]), "quotatype")

@@ -1,4 +1,4 @@
-"""Features at random, as far as they go together."""
+"""Random features that are compatible with each other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OFTEN, _EITHER = 6, 2
 
 
 def feature_words(row: Feature, *, without: bool) -> str:
-    """What turns a feature on, with what it needs, or off with what needs it; as mke2fs -O."""
+    """Return mke2fs -O words that turn a feature on with its needs, or off with its users."""
     if without:
         needing = [other.name for other in FEATURES if row.name in other.needs]
         return ",".join(f"^{name}" for name in (row.name, *needing))
@@ -27,10 +27,10 @@ def feature_words(row: Feature, *, without: bool) -> str:
 def random_features(
     usual: FeatureSet, below: Callable[[int], int], kept: Container[str] = ()
 ) -> list[str]:
-    """Words such as ``quota`` and ``^extent,^bigalloc``, to be taken one after the other.
+    """Return words such as ``quota`` and ``^extent,^bigalloc``, to apply in order.
 
-    ``below`` gives the numbers: any one from 0 up to its argument, which is not reached. What is in
-    ``kept`` stays as it is. After each word the features go together.
+    ``below(n)`` returns a random number from 0 to n - 1. Features in ``kept`` do not change. The
+    features are compatible after each word.
     """
     features = usual
     words: list[str] = []
@@ -51,12 +51,12 @@ class _Changed(NamedTuple):
     features: FeatureSet
     differing: frozenset[str]
     words: str
-    """What mke2fs -O takes, with all that differs."""
+    """The changes, including implied ones, as mke2fs -O accepts them."""
 
 
 @lru_cache(maxsize=1024)
 def _changed(features: FeatureSet, name: str, is_added: bool) -> _Changed | None:
-    """``features`` with ``name`` turned on or off; None if they do not go together then."""
+    """Turn ``name`` on or off in ``features``; return None if they are not compatible then."""
     text = feature_words(feature(name), without=not is_added)
     changed = FeatureSet.parse(text, base=features)
     try:

@@ -1,4 +1,4 @@
-"""Layouts that mkfs never makes, always the same for the same seed."""
+"""Layouts that mkfs never creates, always the same for the same seed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class SeededPolicy(LayoutPolicy):
     """Draws numbers from ``seed``, the same on every host."""
 
     needs = ""
-    """A feature without which it leaves out what its name says, though it is asked."""
+    """A feature without which it cannot do what its name says, even if it is called."""
 
     def __init__(self, seed: int = 0) -> None:
-        """Raises :class:`SpecError` for a seed that is no whole number."""
+        """Raises :class:`SpecError` for a seed that is not an integer."""
         self.seed = taken_argument("seed", seed, count_of)
         self._state = self.seed & MASK_64
 
@@ -35,12 +35,12 @@ class SeededPolicy(LayoutPolicy):
         return type(self)(self.seed)
 
     def below(self, limit: int) -> int:
-        """A number from 0 up to ``limit``, which is not reached."""
+        """Return a number from 0 to ``limit`` - 1."""
         self._state, number = splitmix64(self._state)
         return number % limit
 
     def mix(self, items: MutableSequence[Item]) -> None:
-        """Put ``items`` into any order."""
+        """Shuffle ``items`` in place."""
         for last in range(len(items) - 1, 0, -1):
             other = self.below(last + 1)
             items[last], items[other] = items[other], items[last]
@@ -55,11 +55,11 @@ class RandomPolicy(SeededPolicy):
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         self.name = f"random:{self.seed}"
-        # Numbers of their own, so that where things lie does not depend on what else is chosen.
+        # A separate sequence, so that locations do not depend on the other choices.
         self._others = SeededPolicy(self._state ^ _OTHERS)
         self._habits = self._others.below(1 << 32)
         self.moves_metadata = self._has_habit(13)
-        # And again, so that the choices that came later change none of the earlier ones.
+        # A third sequence, so that choices that were added later do not change the earlier ones.
         self._later = SeededPolicy(self._state ^ _LATER)
         self.crosses_flex_groups = self._has_habit(14)
 
@@ -67,7 +67,7 @@ class RandomPolicy(SeededPolicy):
         return f"<{type(self).__name__} {self.name}>"
 
     def _has_habit(self, number: int) -> bool:
-        """Half of all seeds have each habit, so that a layout has some and not all of them."""
+        """Whether this seed has a habit; half of all seeds do, so no layout has all habits."""
         return bool(self._habits >> number & 1)
 
     def _now_and_then(self, habit: int, times: int) -> bool:
@@ -140,7 +140,7 @@ class RandomPolicy(SeededPolicy):
         return journal_pieces(self._later, clusters, most, (1, 2, 9)[self._later.below(3)])
 
     def extent_entries(self, limit: int) -> int:
-        # e2fsck calls no tree too wide in which one entry of each node is free.
+        # e2fsck does not offer to rebuild a tree with one free entry in each node.
         return limit - 1 if self._has_habit(18) else limit
 
     def xattr_value_apart(self, size: int) -> bool:  # noqa: ARG002
@@ -190,9 +190,9 @@ class RandomPolicy(SeededPolicy):
 
 
 class RandomFeatures(RandomPolicy):
-    """The same, over the table of features too: each may be added, or taken away.
+    """Like :class:`RandomPolicy`, but draws features, too: each may be added or removed.
 
-    The planner asks for them; those that the tree or other options cannot do without stay.
+    The planner asks for them, and keeps features that the tree or other options need.
     """
 
     def __init__(self, seed: int) -> None:
@@ -200,7 +200,7 @@ class RandomFeatures(RandomPolicy):
         self.name = f"random-features:{seed}"
 
     def feature_words(self, usual: FeatureSet) -> list[str]:
-        """Words such as ``quota`` and ``^extent``, which change ``usual``; the same each time."""
-        from .random_features import random_features  # late, as most images have none
+        """Return words such as ``quota`` and ``^extent`` that change ``usual``, always the same."""
+        from .random_features import random_features  # imported late: most images have none
 
         return random_features(usual, SeededPolicy(~self.seed & MASK_64).below)

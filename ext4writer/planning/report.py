@@ -10,13 +10,13 @@ from ..late_dataclasses import dataclass
 from ..tree import Loss
 
 SCHEMA = "ext4writer.report/1"
-"""Version of the form of :meth:`ImageReport.as_dict`; docs/report.schema.json describes it. Later
+"""Version of the format of :meth:`ImageReport.as_dict`; docs/report.schema.json describes it. Later
 releases add keys and codes; removing one, or changing its meaning, increments the version."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageReport:
-    """What the command prints about an image; sizes are in bytes. ``str()`` is the page."""
+    """What the command prints about an image; sizes are in bytes. ``str()`` returns the text."""
 
     size: int
     block_size: int
@@ -25,7 +25,7 @@ class ImageReport:
     inodes: int
     free_inodes: int
     available: int
-    """What every user can write."""
+    """Bytes that every user can write."""
     grow_to: int
     """The size up to which descriptors are reserved."""
     inodes_per_gib: int
@@ -44,7 +44,7 @@ class ImageReport:
     content: int
     """Bytes of files that are copied, without holes."""
     shared: int
-    """Bytes of equal blocks that are stored once, without that one."""
+    """Bytes that are saved by storing equal blocks only once."""
     space: Mapping[str, int]
     """Bytes by purpose; the sum is ``size``."""
     journal_device: Mapping[str, int | str] | None
@@ -59,13 +59,13 @@ class ImageReport:
         return f"<{type(self).__name__} of {self.size} bytes, {self.uuid}{losses}>"
 
     def __str__(self) -> str:
-        """The page that the command prints, without what only the command knows."""
-        from .report_text import text_of  # late: most images are written without one
+        """Return the text that the command prints, without what only the command knows."""
+        from .report_text import text_of  # imported late: most images are written without it
 
         return text_of(self)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON values; bytes of a path that are not UTF-8 become lone surrogates."""
+        """Return all as JSON values; bytes of a path that are not UTF-8 become lone surrogates."""
         losses = [
             {
                 "path": loss.path.decode("utf-8", "surrogateescape"),
@@ -87,5 +87,5 @@ class ImageReport:
 
 
 def as_key(text: str) -> str:
-    """``text`` as a key that needs no quotes in most languages."""
+    """Return ``text`` as a key that needs no quotes in most languages."""
     return text.replace(" ", "_")

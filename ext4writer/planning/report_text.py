@@ -1,4 +1,4 @@
-"""The report of an image as a page of plain text. Loaded when one is printed."""
+"""The report of an image as plain text; imported when one is printed."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ PLURALS = {
 
 
 def text_of(report: ImageReport) -> str:
-    """All that is known without a command, as lines."""
+    """Return all facts of a report, as lines of text."""
     lines = (f"The image has {exact_bytes(report.size)}", *facts(report), *contents(report))
     return "\n".join(lines)
 
 
 def facts(report: ImageReport) -> Iterator[str]:
-    """The file system itself."""
+    """Yield lines about the file system itself."""
     yield from table(
         {
             "UUID": report.uuid,
@@ -54,7 +54,10 @@ def facts(report: ImageReport) -> Iterator[str]:
 
 
 def contents(report: ImageReport, rest: str = "") -> Iterator[str]:
-    """What it holds, and what it does not keep; ``rest`` says where all of a long list are."""
+    """Yield lines on what the image holds, and what it does not keep.
+
+    ``rest`` is a text on where a long list is found in full.
+    """
     yield "Entries"
     yield from numbers(
         {PLURALS.get(kind, kind): f"{count:,}" for kind, count in report.entries.items() if count}
@@ -101,7 +104,7 @@ def _tables_for_growth(report: ImageReport) -> Mapping[str, str]:
 
 
 def _features(names: Sequence[str]) -> dict[str, str]:
-    """The names in rows that fit the page; only the first row has a title."""
+    """Return the names in rows of at most ``WIDTH`` characters; only the first has a title."""
     rows = [""]
     for name in names:
         if len(rows[-1]) + len(name) >= WIDTH:
@@ -112,12 +115,12 @@ def _features(names: Sequence[str]) -> dict[str, str]:
 
 
 def table(rows: Mapping[str, str]) -> Iterator[str]:
-    """Names and values, each in a column."""
+    """Return lines with a column of names and one of values."""
     width = max(map(len, rows))
     return (f"  {name:{width}}  {value}" for name, value in rows.items())
 
 
 def numbers(rows: Mapping[str, str]) -> Iterator[str]:
-    """The same, with values that end in one place."""
+    """Like :func:`table`, but with values aligned to the right."""
     names, values = max(map(len, rows)), max(map(len, rows.values()))
     return (f"  {name:{names}}  {value:>{values}}" for name, value in rows.items())

@@ -1,8 +1,8 @@
-"""Solves the size of an image: the smallest that holds the tree and the promised free space.
+"""Finds the size of an image: the smallest that holds the tree and the promised free space.
 
-For a given number of groups all metadata is known. So the search runs over group counts in
-ascending order, and within one over the few ranges of sizes ("stretches") in which the journal and
-the reserved descriptors stay the same. Within a stretch the least size is a computation.
+For a given number of groups, almost all metadata is known. So the search tries group counts in
+ascending order, and for each of them the few ranges of sizes ("stretches") in which the journal and
+the reserved descriptors have the same size. The smallest size in a stretch can be computed.
 """
 
 from __future__ import annotations
@@ -48,31 +48,31 @@ class Inodes(NamedTuple):
 
 
 def kernel_reserve(fmt: Format, blocks_count: int) -> int:
-    """Blocks that the kernel reserves on a mounted file system; none where it knows no extents."""
+    """Return the blocks that the kernel reserves on a mounted file system; 0 without extents."""
     clusters = blocks_count // fmt.blocks_per_cluster
     reserved = min(clusters // KERNEL_RESERVE_DIVISOR, KERNEL_RESERVE_MAX_CLUSTERS)
     return reserved * fmt.blocks_per_cluster if fmt.extent else 0
 
 
 def superuser_reserve(blocks_count: int, spec: Spec) -> int:
-    """s_r_blocks_count as requested; of a percentage rounded down, as in mke2fs."""
+    """Return s_r_blocks_count; a percentage is rounded down, as in mke2fs."""
     if spec.reserved_blocks is not None:
         return spec.reserved_blocks
     return int(blocks_count * spec.reserved_percent / 100)
 
 
 def unavailable_blocks(fmt: Format, blocks_count: int, spec: Spec) -> int:
-    """Free blocks that an ordinary user cannot allocate (fs/ext4/super.c:ext4_statfs, f_bavail)."""
+    """Return the free blocks that users cannot allocate (fs/ext4/super.c:ext4_statfs, f_bavail)."""
     return kernel_reserve(fmt, blocks_count) + superuser_reserve(blocks_count, spec)
 
 
 def promised_blocks(spec: Spec) -> int:
-    """Blocks of free space promised to every user."""
+    """Return the blocks of free space that are promised to every user."""
     return ceil_div(spec.fitted_free, spec.block_size)
 
 
 def kept_free(fmt: Format, blocks_count: int, spec: Spec) -> int:
-    """Blocks that a fitted image of this size must leave free.
+    """Return the blocks that a fitted image of this size must leave free.
 
     If no free space is promised, the kernel's reserve needs no blocks: it reserves what there is.
     """
@@ -131,7 +131,7 @@ def _solve(spec: Spec, demand: Demand, inodes: Inodes, policy: LayoutPolicy) -> 
 
 
 def _with_meta_bg(fmt: Format, groups: int) -> Format:
-    """The format that mke2fs chooses where descriptors do not fit into the first of ``groups``."""
+    """Return the format that mke2fs chooses if descriptors do not fit into the first group."""
     # lib/ext2fs/initialize.c:ext2fs_initialize, "more than 3/4 of a BG"
     if fmt.meta_bg:
         raise SpecError(
@@ -154,7 +154,7 @@ def _reserved_gdt_blocks(spec: Spec, fmt: Format, blocks_count: int) -> int:
 
 
 def _inodes_per_group(spec: Spec, fmt: Format, inodes: int, groups: int) -> int:
-    """The count per group that gives ``inodes`` in total and satisfies ``inode_ratio``.
+    """Return the count per group for ``inodes`` in total that satisfies ``inode_ratio``.
 
     It may exceed the maximum because of ``inodes``; raises :class:`SpecError` if it would because
     of the ratio.
@@ -201,12 +201,12 @@ def _fitted(
     above: int = 0,
     unit: int | None = None,
 ) -> Solution:
-    """The smallest image with more than ``above`` blocks, in whole units of ``unit`` bytes.
+    """Return the smallest image with more than ``above`` blocks, in whole units of ``unit`` bytes.
 
-    ``None`` means as the Spec says.
+    ``None`` means the unit of the Spec.
     """
     unit = unit or spec.align or IMAGE_UNIT
-    # e2fsck/super.c:check_super_block takes no more than half for the superuser.
+    # e2fsck/super.c:check_super_block accepts at most half of the blocks for the superuser.
     above = max(above, 2 * (spec.reserved_blocks or 0) - 1)
     floor = max(demand.least_blocks() + promised_blocks(spec), above + 1)
 
@@ -219,8 +219,8 @@ def _fitted(
     first = next(solutions(_stretches(spec, fmt, inodes, floor)))
     if _fills(first, unit):
         return first
-    # An image in whole units that the file system does not fill; one of more groups may. Those far
-    # from filling it are as many as the unit is large, and only matter if none of the last can be.
+    # The file system does not fill its image of whole units; with more groups, it may. There may be
+    # many group counts that come less close. They only matter if none of the last ones works.
     end = first.image_bytes // spec.block_size
     slack = max(IMAGE_UNIT, fmt.cluster_size) // spec.block_size
     least, most = first.geometry.groups, fmt.groups_for(end)
@@ -240,7 +240,7 @@ def _fitted(
 
 
 def _fills(solution: Solution, unit: int) -> bool:
-    """Whether the file system fills its image of whole units, or cannot be larger."""
+    """Whether the file system fills its image of whole units or cannot be larger."""
     fmt = solution.geometry.format
     if solution.unused_tail < max(IMAGE_UNIT, fmt.cluster_size):
         return True
@@ -257,13 +257,13 @@ def _in_stretch(
     above: int,
     unit: int,
 ) -> Solution | None:
-    """The smallest image of this stretch as in :func:`_fitted`, if there is one."""
+    """Return the smallest image of this stretch as in :func:`_fitted`, if there is one."""
     ratio = fmt.blocks_per_cluster
     low = max(stretch.low, above + 1)
     least = _least_size(spec, fmt, stretch, demand.least_blocks(), low)
     if least > stretch.high:
         return None
-    # Where metadata in the order of the policy has no room, it lies as usual.
+    # If metadata in the policy's order does not fit, it has the usual order.
     mixing: LayoutPolicy | None = policy
     geometry = _geometry(spec, fmt, stretch, stretch.high, mixing)
     if geometry is None and policy.moves_metadata:
@@ -288,8 +288,8 @@ def _in_stretch(
     if final is None:
         return None
     if mixing is not None and mixing.moves_metadata and not final.agrees_with(geometry):
-        # Files have their places between those of metadata already.
-        from .plain import shown  # late: an image needs none of its messages
+        # Files are already placed between the metadata.
+        from .plain import shown  # imported late: only messages need it
 
         raise SpecError(
             "policy",
@@ -303,7 +303,7 @@ def _in_stretch(
 
 
 def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[_Stretch]:
-    """All sizes that the format allows, ascending, split where fixed metadata changes."""
+    """Yield all sizes that the format allows, ascending, split where fixed metadata changes."""
     needed = inodes.needed()
     unit = fmt.inode_unit
     if round_up(needed, unit) > MAX_INODES:
@@ -316,7 +316,7 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
     while True:
         inodes_each = least_inodes_per_group(fmt, needed, groups)
         if inodes_each > unit and inodes_each * groups > MAX_INODES:
-            # More groups of as many would have more still.
+            # With as many inodes in each, more groups would exceed the maximum even further.
             groups = ceil_div(needed, inodes_each - unit)
             continue
         yield from _of_groups(spec, fmt, inodes, groups)
@@ -324,7 +324,7 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
 
 
 def _of_groups(spec: Spec, fmt: Format, inodes: Inodes, groups: int) -> Iterator[_Stretch]:
-    """All sizes of so many groups, ascending."""
+    """Yield all sizes of ``groups`` groups, ascending."""
     limit = fmt.max_blocks
     per_group = _inodes_per_group(spec, fmt, inodes.needed(), groups)
     first = fmt.first_data_block + (groups - 1) * fmt.blocks_per_group
@@ -350,16 +350,17 @@ def _of_groups(spec: Spec, fmt: Format, inodes: Inodes, groups: int) -> Iterator
 
 
 def _check_head(fmt: Format, groups: int, reserved_gdt_blocks: int) -> None:
-    """Refuse descriptors of more than three quarters of a group."""
+    """Raise an error for descriptors that fill more than three quarters of a group."""
     head = fmt.of_groups(groups).head_blocks(0, groups, reserved_gdt_blocks)
     if head - 1 > fmt.blocks_per_group * 3 // 4:
         raise _DescriptorsTooLargeError(groups)
 
 
 def _last_alike(spec: Spec, fmt: Format, low: int, end: int, sizes: SystemSizes) -> int:
-    """The largest size up to ``end`` at which files without a name have these ``sizes`` of ``low``.
+    """Return the largest size up to ``end`` for which system files have the same ``sizes``.
 
-    They only grow with the size inside one group count, so that bisection finds where they do.
+    ``low`` has these sizes, too. Within one group count they only grow with the size, so bisection
+    finds where they change.
     """
     reserved = sizes.reserved_gdt_blocks
 
@@ -384,15 +385,15 @@ def _last_alike(spec: Spec, fmt: Format, low: int, end: int, sizes: SystemSizes)
 def _least_size(
     spec: Spec, fmt: Format, stretch: _Stretch, data_blocks: int, low: int, unit: int = 1
 ) -> int:
-    """The least size in blocks, at least ``low``, that keeps the promises in this stretch.
+    """Return the smallest size in blocks, at least ``low``, that keeps the promises in a stretch.
 
-    It is what fits into whole units of ``unit`` bytes.
+    The result is what fits into whole units of ``unit`` bytes.
     """
     used = _least_used(fmt, stretch, data_blocks)
     size = 0
     while True:
-        # The free space that is needed never shrinks as the size grows. So each round gives a size
-        # not above the answer, and the first fixed point is the answer.
+        # The required free space never shrinks as the size grows. So no round exceeds the answer,
+        # and the first fixed point is the answer.
         blocks = max(low, used + kept_free(fmt, size, spec))
         whole = fmt.clusters_for(blocks) * fmt.cluster_size
         needed = round_up(whole, unit) // fmt.cluster_size * fmt.blocks_per_cluster
@@ -402,7 +403,7 @@ def _least_size(
 
 
 def _in_units(fmt: Format, blocks: int, unit: int) -> int:
-    """The most blocks, in whole clusters, of an image of up to ``blocks`` in units of bytes."""
+    """Return the most blocks, in whole clusters and units of bytes, of at most ``blocks``."""
     size = round_down(blocks * fmt.block_size, unit)
     return size // fmt.cluster_size * fmt.blocks_per_cluster
 
@@ -428,7 +429,7 @@ def _geometry(
 
 
 def _asking_most(spec: Spec, *, of_inodes: bool = False) -> str:
-    """The option to which a fitted image owes most of its size, or of its inodes."""
+    """Return the option that accounts for most of the size, or of the inodes, of a fitted image."""
     promised = spec.free or DEFAULT_FREE
     inodes = "inodes" if spec.inodes is not None else "free_inodes"
     count: int = getattr(spec, inodes) or 0
@@ -452,7 +453,7 @@ def _clip(placement: Placement, clusters: int) -> Placement:
 
 
 def _check_groups(option: str, fmt: Format, groups: int) -> None:
-    """Refuse more groups than s_inodes_count, which has 32 bits, has inodes for."""
+    """Raise :class:`SpecError` for more groups than the 32 bits of s_inodes_count allow."""
     if groups * fmt.inode_unit > MAX_INODES:
         raise SpecError(
             option,
@@ -500,7 +501,7 @@ def _fixed(
 
 
 def _missing_blocks(spec: Spec, solution: Solution) -> int:
-    """Free blocks that an image of a given size lacks to keep explicit promises."""
+    """Return the free blocks that an image of a given size lacks to keep explicit promises."""
     if not spec.free:
         return 0
     fmt = solution.geometry.format
@@ -512,9 +513,9 @@ def _missing_blocks(spec: Spec, solution: Solution) -> int:
 def _plenty_of_inodes(
     spec: Spec, fmt: Format, blocks_count: int, least: int, demand: Demand
 ) -> int:
-    """``least``, and one inode for each 16 KiB of free space, as in mke2fs.
+    """Return ``least`` plus one inode for each 16 KiB of free space, as in mke2fs.
 
-    The space of the larger tables themselves is counted; that of extent trees is not.
+    This allows for the larger tables themselves, but not for extent trees.
     """
     stretch = _stretch_of(spec, fmt, blocks_count, least)
     if isinstance(stretch, _Shortage):
@@ -528,7 +529,7 @@ def _plenty_of_inodes(
 
 
 def _fixed_inodes(spec: Spec, inodes: Inodes) -> Inodes:
-    """The inodes that an image of a given size needs: those in use and explicit promises."""
+    """Return the inodes that an image of a given size needs: those in use, and promised ones."""
     if spec.free_inodes is None and spec.inodes is None and spec.free is None:
         return inodes._replace(free=0)
     return inodes
@@ -541,7 +542,7 @@ class _Shortage(NamedTuple):
 
 
 def _stretch_of(spec: Spec, fmt: Format, blocks_count: int, inodes: int) -> _Stretch | _Shortage:
-    """The stretch of the single size ``blocks_count`` with ``inodes`` inodes."""
+    """Return the stretch of the single size ``blocks_count`` with ``inodes`` inodes."""
     blocks = round_down(blocks_count, fmt.blocks_per_cluster)
     while True:
         groups = fmt.groups_for(blocks)
@@ -575,7 +576,7 @@ def _try_size(
     if isinstance(stretch, _Shortage):
         return stretch
     blocks = stretch.high
-    # The same as where a size is solved.
+    # As in :func:`_in_stretch`.
     geometry = _geometry(spec, fmt, stretch, blocks, policy)
     if geometry is None and policy.moves_metadata:
         geometry = _geometry(spec, fmt, stretch, blocks, None)
@@ -616,7 +617,7 @@ def _too_small(
     policy: LayoutPolicy,
     shortage: _Shortage,
 ) -> SizeError:
-    """The error that says by how much ``spec.size`` is too small, and what takes the space."""
+    """Return the error that states by how much ``spec.size`` is too small, and what needs space."""
     assert spec.size is not None
     wanted = replace(spec, size=None, journal_location=None, group_tables="compact")
     if not spec.free:
@@ -640,7 +641,7 @@ def _too_small(
 
 
 def _system_blocks(fmt: Format, stretch: _Stretch) -> int:
-    """The least blocks of files without a name, in whole clusters."""
+    """Return the fewest blocks that system files need, in whole clusters."""
     clusters = sum(
         fmt.clusters_for(file.data_blocks) + file.mapping.metadata_blocks(())
         for file in stretch.system_files
@@ -649,7 +650,7 @@ def _system_blocks(fmt: Format, stretch: _Stretch) -> int:
 
 
 def _least_used(fmt: Format, stretch: _Stretch, data_blocks: int) -> int:
-    """The least blocks in use in this stretch; the tree itself needs ``data_blocks``."""
+    """Return the fewest blocks in use in a stretch; the tree itself needs ``data_blocks``."""
     groups = fmt.groups_for(stretch.high)
     return (
         fmt.first_data_block

@@ -1,4 +1,4 @@
-"""The solved size, the place of everything at that size, and the use of the space."""
+"""The solved size, all locations at that size, and how the space is used."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Solution(NamedTuple):
     unused_tail: int
     """Bytes after the last block that the file system can use."""
     needed_inodes_per_group: int
-    """The inodes per group if there were no minimum."""
+    """Inodes per group that are needed, without those for ``Spec.inode_ratio`` alone."""
 
     @property
     def image_bytes(self) -> int:
-        """Size of the whole image."""
+        """Size of the image, including the unused tail."""
         geometry = self.geometry
         return geometry.blocks_count * geometry.format.block_size + self.unused_tail
 
     def space(self) -> dict[str, int]:
-        """Bytes by purpose; each block of the image is counted once."""
+        """Return the bytes by purpose; each block of the image is counted once."""
         geometry, placement, demand = self.geometry, self.placement, self.demand
         fmt = geometry.format
         ratio = fmt.blocks_per_cluster

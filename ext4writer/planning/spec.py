@@ -1,4 +1,4 @@
-"""The options of an image; each is checked by itself here."""
+"""The options of an image, and the checks of their values."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ DEFAULT_FREE = 16 * MIB
 BYTES_PER_INODE = 16 * KIB
 """Bytes per inode: mke2fs's inode_ratio."""
 INODE_RATIOS = (KIB, 64 * MIB)
-"""The least and the most bytes per inode that mke2fs accepts (misc/mke2fs.c, PRS)."""
+"""The fewest and the most bytes per inode that mke2fs accepts (misc/mke2fs.c, PRS)."""
 IMAGE_UNIT = 4096
 """A fitted image is a multiple of this many bytes, which suits every host and loop device."""
 LABEL_MAX = 16
@@ -97,11 +97,11 @@ GroupTables = Literal["compact", "mke2fs"]
 JournalLocation = int | Literal["middle"] | None
 LAST_MOUNTED_MAX = 64
 MOUNT_OPTS_MAX = 63
-"""s_mount_opts has 64 bytes, and the kernel wants a NUL in them (fs/ext4/super.c)."""
+"""s_mount_opts has 64 bytes, and the kernel requires a NUL among them (fs/ext4/super.c)."""
 MAX_MOUNT_COUNT = 0xFFFE
-"""s_max_mnt_count has 16 bits, and 0xFFFF is never."""
+"""s_max_mnt_count has 16 bits, and 0xFFFF means never."""
 NOT_FOR_HURD = ("filetype", "huge_file", "metadata_csum", "ea_inode", "casefold")
-"""What mke2fs refuses for the Hurd (misc/mke2fs.c:PRS)."""
+"""Features that mke2fs rejects for the Hurd (misc/mke2fs.c:PRS)."""
 BLOCKS_PER_GROUP_MIN = 256
 GROUPS_PER_FLEX_MAX = 1 << 31
 
@@ -110,9 +110,9 @@ GROUPS_PER_FLEX_MAX = 1 << 31
 class Spec:
     """The options of an image; ``None`` means "decide for me".
 
-    Sizes are in bytes, and taken as texts such as ``"64M"`` and ``"1.5GiB"`` too; bytes are taken
-    as a str, which is UTF-8. Raises :class:`SpecError` on construction for a value that can never
-    be right.
+    Sizes are in bytes; texts such as ``"64M"`` and ``"1.5GiB"`` are accepted, too. A str in place
+    of bytes is encoded as UTF-8. Raises :class:`SpecError` on construction for a value that can
+    never be valid.
     """
 
     size: Option[int | None, Size | None] = Option(
@@ -592,7 +592,7 @@ class Spec:
     @staticmethod
     def _refuse_unknown(names: Iterable[str]) -> NoReturn:
         """Raise :class:`SpecError` for the first of ``names``, which is no option."""
-        from ..wrong_calls import meant  # late: hardly any program needs it
+        from ..wrong_calls import meant  # imported late: few programs need it
 
         name = next(iter(names))
         hint = meant(name, OPTIONS, "help(Spec) has all options")
@@ -605,10 +605,10 @@ class Spec:
 
         ``profile`` is "default", "boot", "minimal", "readonly", "android", "ext2" or "ext3", as
         docs/compatibility.md describes them. A text of ``features`` changes those of the profile.
-        It is not part of the Spec: an equal Spec without it gives the same image.
+        The profile is not part of the Spec: an equal Spec without it results in the same image.
 
-        Raises :class:`SpecError` for an option that readers of the profile do not read, or that
-        contradicts it.
+        Raises :class:`SpecError` for an option that readers of the profile cannot handle, or that
+        contradicts the profile.
         """
         from .profiles import spec_of
 
@@ -617,7 +617,7 @@ class Spec:
     @property
     def verity_tree_block_size(self) -> int:
         """``verity_block_size`` with its default filled in."""
-        # fs/verity/open.c:fsverity_init_merkle_tree_params: no more than a block
+        # fs/verity/open.c:fsverity_init_merkle_tree_params: at most a block
         return self.verity_block_size or min(DEFAULT_VERITY_BLOCK, self.block_size)
 
     @property
@@ -627,14 +627,14 @@ class Spec:
 
     @property
     def usual_inode_ratio(self) -> int:
-        """Bytes for each of which mke2fs makes an inode: no less than a file takes."""
+        """Bytes per inode in mke2fs: at least a cluster, the least that a file takes."""
         return max(BYTES_PER_INODE, format_of(self).cluster_size)
 
     @property
     def growth_inode_ratio(self) -> int:
-        """The same for groups that growth adds, which inodes of 16 KiB would fill.
+        """The same for groups that growth adds: at least two inodes, or tables would fill them.
 
-        A group of large blocks has no room for more inodes than its bitmap has bits.
+        A group of large blocks cannot have more inodes than its bitmap has bits.
         """
         fmt = format_of(self)
         most = ceil_div(fmt.blocks_per_group * fmt.block_size, fmt.max_inodes_per_group)
@@ -648,7 +648,7 @@ class Spec:
         return self.growth_inode_ratio if self.grow_to else 0
 
     def __post_init__(self) -> None:
-        """Convert every value to its type, and check it by itself."""
+        """Convert every value to its type, and check it alone and together with others."""
         percent = taken("free", self.free, percent_in)
         if percent is not None:
             object.__setattr__(self, "free", 0)
@@ -688,7 +688,7 @@ class Spec:
             raise SpecError(error.option, error.problem, *error.others, *implied) from None
 
     def _check_superblock(self) -> None:
-        """Check what is written into the superblock as it is."""
+        """Check values that are written to the superblock unchanged."""
         for name, most in (("mount_opts", MOUNT_OPTS_MAX), ("last_mounted", LAST_MOUNTED_MAX)):
             value = getattr(self, name)
             if len(value) > most:
@@ -704,7 +704,7 @@ class Spec:
             )
 
     def __repr__(self) -> str:
-        """The call that makes it, without options at their defaults."""
+        """Return the call that creates it, without options at their defaults."""
         return f"Spec({', '.join(_changed(self))})"
 
     def _check(self, asked: Asked) -> None:
@@ -738,7 +738,7 @@ class Spec:
                 "inode_ratio", f"{self.inode_ratio} is neither 0 nor between {least} and {most}"
             )
         if self.inode_ratio and self.inode_ratio <= self.inode_size:
-            # misc/mke2fs.c:main refuses it as well: tables would fill the whole of each group.
+            # misc/mke2fs.c:main rejects it, too: tables would fill each group completely.
             raise SpecError(
                 "inode_ratio",
                 f"an inode of {self.inode_size} bytes for each {self.inode_ratio} leaves no room "
@@ -787,7 +787,7 @@ class Spec:
         if self.cluster_size is not None and not fmt.bigalloc:
             raise _lacks(asked, "cluster_size", "bigalloc", "without which a cluster is a block")
         if fmt.bigalloc and self.cluster_size == self.block_size == 1024:
-            # fs/ext4/super.c:ext4_check_geometry wants s_first_data_block to be 0.
+            # fs/ext4/super.c:ext4_check_geometry requires s_first_data_block to be 0.
             raise SpecError("cluster_size", "of 1024 bytes is mounted by no kernel; give 2048")
         if self.desc_size is not None and not fmt.is_64bit:
             raise _lacks(asked, "desc_size", "64bit", "without which a descriptor has 32 bytes")
@@ -890,18 +890,18 @@ def unfit_feature(system: CreatorOs, fmt: Format) -> tuple[str, str] | None:
             # fs/ext4/super.c:__ext4_fill_super, for EXT4_OS_HURD
             return "64bit", "Linux does not mount it"
     elif system != "Linux" and fmt.metadata_csum:
-        # fs/ext4/inode.c:ext4_inode_csum_set makes checksums for EXT4_OS_LINUX alone.
+        # fs/ext4/inode.c:ext4_inode_csum_set sets checksums only for EXT4_OS_LINUX.
         return "metadata_csum", "Linux changes inodes of other systems without their checksums"
     return None
 
 
 def declaration(name: str) -> Option[Any, Any]:
-    """The declaration of the option ``name``, such as ``block_size``."""
+    """Return the declaration of the option ``name``, such as ``block_size``."""
     return OPTIONS[name]
 
 
 def _changed(spec: Spec) -> Iterator[str]:
-    """``name=value`` of each option that is not at its default."""
+    """Yield ``name=value`` for each option that is not at its default."""
     for option in fields(spec):
         value = getattr(spec, option.name)
         if value != option.default:
@@ -909,7 +909,7 @@ def _changed(spec: Spec) -> Iterator[str]:
 
 
 def format_of(spec: Spec, blocks_count: int = 0) -> Format:
-    """The format that a Spec asks for; ``blocks_count`` matters only for huge images.
+    """Return the format that a Spec requests; ``blocks_count`` matters only for huge images.
 
     The resize inode maps 32-bit block numbers; in larger file systems mke2fs omits it (PRS in
     misc/mke2fs.c), and so does this.
@@ -949,7 +949,7 @@ def _same(option: str, other: str) -> SpecError:
 
 
 def _lacks(asked: Asked, option: str, name: str, why: str, *words: str) -> SpecError:
-    """The error of an option that means nothing without the feature ``name``."""
+    """Return the error for an option that has no meaning without the feature ``name``."""
     hint = asked.to_have_for(name, *words)
     return SpecError(option, f"needs the feature {name}, {why}; {hint}")
 
@@ -989,7 +989,7 @@ def _check_quota(spec: Spec, fmt: Format, asked: Asked) -> None:
 
 
 def quota_kinds(spec: Spec) -> tuple[str, ...]:
-    """Whose use is counted: ``user``, ``group``, ``project``, as far as a Spec asks for them."""
+    """Return the kinds of quota that a Spec requests: ``user``, ``group`` and ``project``."""
     fmt = format_of(spec)
     if not fmt.quota:
         return ()

@@ -1,4 +1,4 @@
-"""The counts that the group descriptors show."""
+"""The counts that group descriptors store."""
 
 from __future__ import annotations
 

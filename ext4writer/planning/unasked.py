@@ -1,4 +1,4 @@
-"""Says what of a policy an image leaves no choice of, so that nothing is ignored in silence."""
+"""Reports policies that had nothing to choose in an image, so that none is ignored silently."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _NEEDED = {
     "indexed": "the feature dir_index, and directories of several blocks",
     "index_entries": "the feature dir_index, and directories of several blocks",
 }
-"""What must be there so that a method is asked. All others are asked of any tree with files."""
+"""What a method needs to be called. All others are called for any tree with files."""
 
 
 def without_choices(policy: LayoutPolicy, plan: ImagePlan) -> Iterator[Loss]:
-    """Yield what the policy is for and could not do in ``plan``, after all that it was asked."""
+    """Yield a loss if the policy could not do in ``plan`` what it is for; call it last."""
     if not isinstance(policy, CheckedPolicy):
-        return  # the usual one, and those that draw all there is
+        return  # the default policy, and those that draw all choices
     own, asked = policy.own_methods(), {*policy.asked, *_asked_elsewhere(plan)}
     if own and asked.isdisjoint(own):
         needed = dict.fromkeys(_NEEDED.get(method, "more files") for method in own)
@@ -54,10 +54,10 @@ def without_choices(policy: LayoutPolicy, plan: ImagePlan) -> Iterator[Loss]:
 
 
 def _asked_elsewhere(plan: ImagePlan) -> Iterator[str]:
-    """What other copies of the policy were asked, or need not be asked."""
+    """Yield the methods that were called on other copies of the policy, or need no call."""
     if plan.format.sparse_super2 and plan.spec.num_backup_sb:
         yield "backup_numbers"
     if plan.demand.journal_blocks and plan.spec.journal == "auto":
         yield "journal_extra"
     if plan.xattrs.blocks:
-        yield "xattrs_outside"  # what has no room in inodes lies outside anyway
+        yield "xattrs_outside"  # attributes that do not fit into inodes are outside anyway

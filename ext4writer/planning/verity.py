@@ -1,8 +1,8 @@
-"""fs-verity: which blocks past the end of a file hold its Merkle tree, and the hash of the root.
+"""fs-verity: the blocks past the end of a file for its Merkle tree, and the root hash.
 
-Rules: fs/ext4/verity.c. All content is read once while an image is planned, so that the plan has
-the digests. Trees are kept as long as all of them together are small; of the others the lowest
-level, which is nearly all of them, is made again when it is written, out of the content.
+Rules: fs/ext4/verity.c. Planning reads all content once, so that the plan has the digests. Trees
+are kept in memory up to a limit. The lowest level of the others, which is nearly all of a tree, is
+computed again from the content when it is written.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from .mapping import DataMapping
 from .spec import MIB, Spec
 
 TREES_KEPT_BYTES = 32 * MIB
-"""Bytes of all trees that are kept in memory."""
+"""The most bytes of trees, in total, that are kept in memory."""
 READ_BYTES = 1 << 20
 
 
 class VerityFile(NamedTuple):
-    """What lies past the end of one file. Offsets are in bytes from where the tree begins."""
+    """The metadata past the end of one file. Offsets are in bytes from the start of the tree."""
 
     paths: tuple[bytes, ...]
     """All of its names."""
@@ -44,10 +44,11 @@ class VerityFile(NamedTuple):
     first_block: int
     """The logical block where the tree begins."""
     blocks: int
+    """The number of blocks of tree and descriptor."""
     upper: bytes
-    """All levels of the tree but the lowest, in their order."""
+    """All levels of the tree except the lowest, in on-disk order."""
     lowest: bytes | None
-    """The lowest level; None if it is to be made again."""
+    """The lowest level; None if it must be computed again."""
 
     @property
     def digest(self) -> str:
@@ -67,16 +68,16 @@ class VerityPlan:
 
     files: dict[int, VerityFile] = field(default_factory=dict)
     clusters: int = 0
-    """What is needed for trees and descriptors."""
+    """The clusters that trees and descriptors need."""
 
 
 def descriptor_offset(tree: MerkleTree, size: int, block_size: int) -> int:
-    """Where the descriptor begins, in bytes from where the tree begins."""
+    """Return where the descriptor begins, in bytes from the start of the tree."""
     return round_up(tree.tree_size(size), block_size)
 
 
 def blocks_needed(tree: MerkleTree, size: int, signature: int, block_size: int) -> Run:
-    """The logical blocks of tree and descriptor of a file; ``signature`` is in bytes."""
+    """Return the logical blocks of tree and descriptor; ``size`` and ``signature`` are in bytes."""
     first = verity_start(size)
     end = descriptor_offset(tree, size, block_size) + FSVERITY_DESCRIPTOR.size + signature
     return Run(first // block_size, ceil_div(end + DESC_SIZE_BYTES, block_size))
@@ -113,16 +114,16 @@ def plan_verity(
     for path in sorted(signatures):
         raise TreeError(path, "has a signature, and is no file with the inode flag verity")
     kind = MerkleTree(spec.verity_hash_alg, spec.verity_tree_block_size, spec.verity_salt)
-    room = TREES_KEPT_BYTES
+    memory = TREES_KEPT_BYTES
     for index in sorted(paths):
         size, signature = table.sizes[index], signed.get(index, b"")
         first, blocks = blocks_needed(kind, size, len(signature), spec.block_size)
         if first + blocks > mapping.max_blocks:
             raise TreeError(paths[index][0], f"has {size} bytes, and no room for a tree after them")
         lowest = (kind.level_blocks(size) or [0])[0] * kind.block_size
-        keeps = lowest <= room
+        keeps = lowest <= memory
         if keeps:
-            room -= lowest
+            memory -= lowest
         node = table.nodes[index]
         assert isinstance(node, RegularFile)
         stored, root_hash = _build(node, index, size, data, kind, keeps, spec.block_size, cancel)
@@ -160,7 +161,7 @@ def _build(
     block_size: int,
     cancel: Cancel | None,
 ) -> tuple[bytes, bytes]:
-    """The tree, without its lowest level unless ``keeps``, and the hash of its root."""
+    """Return the tree, without its lowest level unless ``keeps``, and its root hash."""
     builder = TreeBuilder(kind, keeps_lowest=keeps)
     if not size:
         return builder.finish()
@@ -182,7 +183,7 @@ def _build(
 
 
 def read_exactly(reader: Reader, offset: int, length: int) -> bytearray:
-    """``length`` bytes from ``offset`` on; raises :class:`SourceChangedError` if they end."""
+    """Read ``length`` bytes at ``offset``; raise :class:`SourceChangedError` if there are fewer."""
     data = bytearray(length)
     if reader.readinto(memoryview(data), offset) != length:
         raise SourceChangedError(reader.path, f"ends before byte {offset + length}")

@@ -1,6 +1,6 @@
-"""Places extended attributes: in the inode, in a block that may be shared, or a value by itself.
+"""Places extended attributes: in the inode, in a block that may be shared, or in a value inode.
 
-Rules: Documentation/filesystems/ext4/attributes.rst; the layout as fs/ext4/xattr.c writes it.
+Rules: Documentation/filesystems/ext4/attributes.rst, and fs/ext4/xattr.c for the layout.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class Attribute(NamedTuple):
     name: bytes
     value: bytes
     holder: int | None = None
-    """The number of the value, if it lies in an inode of its own."""
+    """The number of the value, if it has its own inode."""
 
 
 ENCRYPTION_CONTEXT = b"\0encryption.c"
-"""What stands for the name of an encryption context, which no user can read or set. It is taken as
-this object only, so that the same bytes from a source are refused like any other name."""
+"""Stands for the name of an encryption context, which users can neither read nor set. It is
+compared by identity, so the same bytes from a source are rejected like any other unknown name."""
 
 NAMES_SHOWN = 20
 
@@ -53,20 +53,20 @@ class XattrPlan:
     inside_of: dict[int, int] = field(default_factory=dict)
     """By node index: the number of its set in ``insides``."""
     insides: list[tuple[Attribute, ...]] = field(default_factory=list)
-    """The sets that lie in inodes, after the fields."""
+    """The sets that are stored in inodes, after the fields."""
     block_of: dict[int, int] = field(default_factory=dict)
     """By node index: the number of its block in ``blocks``."""
     blocks: list[tuple[Attribute, ...]] = field(default_factory=list)
     references: array[int] = field(default_factory=lambda: array("I"))
     """By block number: how many inodes share it."""
     values: list[bytes] = field(default_factory=list)
-    """Values that lie in inodes of their own (ea_inode), numbered as above. Equal ones are one,
+    """Values that have their own inodes (ea_inode), numbered as above. Equal values share one,
     unless a policy stores them again."""
     values_of: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    """By node index: the numbers of the values that its entries name. It is charged for each as if
-    it shared none (fs/ext4/xattr.c:ext4_xattr_inode_alloc_quota)."""
+    """By node index: the numbers of the values that its entries refer to. The node is charged for
+    each of them, shared or not (fs/ext4/xattr.c:ext4_xattr_inode_alloc_quota)."""
     value_references: array[int] = field(default_factory=lambda: array("I"))
-    """By number of the value: how many entries name it; those of a shared block count once."""
+    """By number of the value: how many entries refer to it; those of a shared block count once."""
 
 
 _Key = tuple[tuple[bytes, bytes], ...]
@@ -76,26 +76,27 @@ _Spread = tuple[list[Attribute], list[Attribute]]
 """Attributes in the inode and in a block."""
 
 _SOME_HOLDER = -1
-"""A value that is to get a number."""
+"""Marks a value that gets an inode but does not have its number yet."""
 
 
 class _Home(NamedTuple):
-    """Where one set of attributes lies."""
+    """Where a set of attributes is stored."""
 
     inside: int | None
-    """The number of what lies in the inode; None if nothing does."""
+    """The number of the set in the inode; None if the inode holds none."""
     outside: tuple[Attribute, ...]
+    """The attributes in a block."""
     left: int
-    """Bytes of the inode's room that nothing takes."""
+    """Unused bytes of the inode's attribute area."""
     named: tuple[int, ...] = ()
-    """The numbers of the values that its entries name."""
+    """The numbers of the values that its entries refer to."""
 
 
 _UNKNOWN = _Home(None, (), 0)
 
 
 class XattrPlanner:
-    """Takes the attributes of one node after the other and places each set."""
+    """Places the sets of attributes of nodes, one node at a time."""
 
     def __init__(self, fmt: Format, policy: LayoutPolicy) -> None:
         self.plan = XattrPlan()
@@ -118,8 +119,8 @@ class XattrPlanner:
     ) -> int | None:
         """Place the attributes of the node at ``index``.
 
-        ``kept`` bytes of the inode's room are for its content. Returns the bytes of the room that
-        nothing takes; None if the content has to leave, and then nothing was placed. Raises
+        ``kept`` bytes of the inode's attribute area hold inline data. Returns the unused bytes of
+        the area, or None if the inline data must move to blocks: then nothing was placed. Raises
         :class:`TreeError` if the attributes cannot be stored; ``path`` returns the path of the
         node.
         """
@@ -169,12 +170,12 @@ class XattrPlanner:
         inode_room = self._inode_room - kept
         if self._has_holders and not is_link and not kept:
             chosen = self._with_values_apart(attributes)
-            # Where an entry alone has no room, all is as usual.
+            # If not even the entries fit, all values are stored as usual.
             if chosen is not None and self._spread(chosen, inode_room) is not None:
                 attributes = chosen
         size = sum(map(attribute_bytes, attributes))
         if is_link and kept:
-            # e2fsck does not look at the block of attributes of an inline link, and would free it
+            # e2fsck ignores the attribute block of an inline link, and would free it
             # (e2fsck/pass1.c:e2fsck_pass1, 1.47.4).
             return self._home(attributes, [], inode_room) if size <= inode_room else None
         fits_block = size <= self._block_room
@@ -184,7 +185,7 @@ class XattrPlanner:
         if spread is None and kept and self._spread(attributes, self._inode_room) is not None:
             return None
         if spread is None and self._has_holders:
-            # e2fsck takes a link for one with blocks where an entry in the inode is charged for a
+            # e2fsck mistakes a link for one with blocks if an entry in its inode is charged for a
             # value (lib/ext2fs/valid_blk.c:ext2fs_inode_has_valid_blocks2, 1.47.4).
             spread = self._spread_values(attributes, 0 if is_link else inode_room)
         if spread is not None:
@@ -194,7 +195,7 @@ class XattrPlanner:
         raise self._too_large(key, attributes, path)
 
     def _with_values_apart(self, attributes: list[Attribute]) -> list[Attribute] | None:
-        """The same with values in inodes that the policy puts there; None if it chooses none."""
+        """Mark the values that the policy puts into inodes; return None if it chooses none."""
         found = [
             attribute._replace(holder=_SOME_HOLDER)
             if 0 < len(attribute.value) <= XATTR_SIZE_MAX
@@ -206,7 +207,7 @@ class XattrPlanner:
         return found if found != attributes else None
 
     def _spread_values(self, attributes: list[Attribute], inode_room: int) -> _Spread | None:
-        """Like :meth:`_spread`, with as few values as possible, the longest, in inodes."""
+        """Like :meth:`_spread`, with the longest values, as few as possible, in inodes."""
         attributes = sorted(attributes, key=lambda attribute: len(attribute.value), reverse=True)
         for place, attribute in enumerate(attributes):
             if not 0 < len(attribute.value) <= XATTR_SIZE_MAX:
@@ -218,9 +219,9 @@ class XattrPlanner:
         return None
 
     def _spread(self, attributes: list[Attribute], inode_room: int) -> _Spread | None:
-        """The attributes for the inode, if all fit there, or for the block, or for both.
+        """Put all attributes into the inode, or all into the block, or some into each.
 
-        Of the last, the block gets the largest ones. None if there is not enough room.
+        In the last case the block gets the largest ones. Returns None if they do not fit.
         """
         size = sum(map(attribute_bytes, attributes))
         if size <= inode_room:
@@ -240,9 +241,9 @@ class XattrPlanner:
         return (inside, outside) if sum(map(attribute_bytes, inside)) <= inode_room else None
 
     def _held(self, attributes: list[Attribute]) -> tuple[Attribute, ...]:
-        """``attributes`` in their order, with numbers for values in inodes.
+        """Return ``attributes`` in on-disk order, with numbers for values in inodes.
 
-        Equal ones share it, unless the policy stores them again.
+        Equal values share a number, unless the policy stores them again.
         """
         numbered = []
         for attribute in sorted(attributes, key=_block_order):
@@ -308,7 +309,7 @@ def _some_names(key: tuple[tuple[bytes, bytes], ...]) -> str:
 
 
 def disk_form(name: bytes, value: bytes, path: Callable[[], bytes]) -> Attribute:
-    """Name index, rest of the name and value in on-disk form; raises TreeError if impossible."""
+    """Convert an attribute to on-disk form; raise :class:`TreeError` if that is impossible."""
     if name is ENCRYPTION_CONTEXT:
         return Attribute(EXT4_XATTR_INDEX_ENCRYPTION, ENCRYPTION_CONTEXT_NAME, value)
     if name == INLINE_DATA_NAME:
@@ -324,11 +325,11 @@ def disk_form(name: bytes, value: bytes, path: Callable[[], bytes]) -> Attribute
 
 
 def attribute_bytes(attribute: Attribute) -> int:
-    """Bytes of the entry and of a value that lies beside it, each padded to four."""
+    """Return the bytes of the entry, and of a value stored with it, each padded to four."""
     inside = 0 if attribute.holder is not None else value_size(len(attribute.value))
     return entry_size(len(attribute.name)) + inside
 
 
 def _block_order(attribute: Attribute) -> tuple[int, int, bytes]:
-    """fs/ext4/xattr.c:xattr_find_entry looks for names in this order inside a block."""
+    """Sort key: fs/ext4/xattr.c:xattr_find_entry looks for names in a block in this order."""
     return attribute.name_index, len(attribute.name), attribute.name

@@ -1,3 +1,3 @@
-"""What an unclean end left behind, as a policy may choose it: a journal to be recovered, orphans,
-the block of multi-mount protection. What is chosen stands in the plan as plain values.
+"""What an unclean shutdown leaves behind, as a policy may choose it: a journal to recover, orphans,
+and the block of multi-mount protection. The plan holds these choices as plain values.
 """

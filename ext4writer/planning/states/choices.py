@@ -1,4 +1,4 @@
-"""Asks a policy for what an unclean end left behind, and puts it into the plan."""
+"""Asks a policy what an unclean shutdown left behind, and puts it into the plan."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .room import journal_room, shape_of
 
 
 def with_states(plan: ImagePlan, policy: LayoutPolicy) -> ImagePlan:
-    """The plan with all states, and the loss of what the policy found nothing to choose of.
+    """Return the plan with all states, and with a loss if the policy had nothing to choose.
 
-    Raises :class:`SpecError` for a state that is not legal.
+    Raises :class:`SpecError` for a state that is not valid.
     """
     chosen: dict[str, Any] = {}
     if plan.format.mmp:

@@ -1,7 +1,7 @@
-"""Which files of a plan fast commits may change, and what they were before.
+"""Files of a plan that fast commits may change, and their earlier names.
 
-Rules: fs/ext4/fast_commit.c. Recovery makes names and mappings anew, so that only what it makes
-exactly as it was is changed: in files of a few extents, and in directories of one block.
+Rules: fs/ext4/fast_commit.c. The replay rebuilds names and mappings. So fast commits only change
+what it rebuilds exactly: files of a few extents, and directories of one block.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from .journal import FastFile
 
 MOST_FILES = 256
 _SPARE_NAMES = b"~_-0"
-"""Last bytes of names that a file may have had before."""
+"""Last bytes for earlier names of files."""
 
 
 def fast_files(plan: ImagePlan) -> list[FastFile]:
-    """Those that fast commits may change, ascending; at most ``MOST_FILES``."""
+    """Return the files that fast commits may change, ascending; at most ``MOST_FILES``."""
     fmt = plan.format
     if not (fmt.fast_commit and fmt.extent) or fmt.bigalloc or fmt.quota or fmt.shared_blocks:
         return []
     if not fmt.has_uninit_groups:
-        # e2fsck sets flags of groups that need them, with its recovery
+        # When it recovers, e2fsck sets flags of groups that only go with such groups
         # (lib/ext2fs/initialize.c:ext2fs_calculate_summary_stats).
         return []
     tags = FC_HEAD.size + FC_TAIL.size + FC_INODE.size + 4 * FC_TL.size
@@ -40,7 +40,7 @@ def fast_files(plan: ImagePlan) -> list[FastFile]:
 
 
 def inode_length(plan: ImagePlan) -> int:
-    """Bytes of an inode in a tag (fs/ext4/fast_commit.c:ext4_fc_write_inode)."""
+    """Return the bytes of an inode in a tag (fs/ext4/fast_commit.c:ext4_fc_write_inode)."""
     extra = INODE_EXTRA_ISIZE if plan.format.has_extra_fields else 0
     return EXT4_GOOD_OLD_INODE_SIZE + extra
 
@@ -73,13 +73,13 @@ def _eligible(plan: ImagePlan) -> Iterator[FastFile]:
 
 
 def earlier_name(plan: ImagePlan, index: int) -> bytes | None:
-    """A name of the same length that the node may have had in its directory; None for none."""
+    """Return a name of equal length that the node may have had in its directory, if any."""
     name = plan.table.name_of(index)
     names = _names_if_plain(plan, plan.table.parents[index])
     if names is None:
         return None
     room = plan.block_size - plan.format.dir_tail_size - DOT_ENTRIES
-    # Both names are there for a moment.
+    # For a moment, the directory has both names.
     if sum(rec_len(len(each)) for each in names) + rec_len(len(name)) > room:
         return None
     spare = (name[:-1] + bytes((byte,)) for byte in _SPARE_NAMES)
@@ -87,10 +87,10 @@ def earlier_name(plan: ImagePlan, index: int) -> bytes | None:
 
 
 def _names_if_plain(plan: ImagePlan, directory: int) -> list[bytes] | None:
-    """The names of a directory of one block in plain order, without rules of its own."""
+    """Return the names of a directory, if it is one block in plain order with nothing special."""
     choices = plan.inode_choices
     if (
-        # The root is reserved, and so never changed (fs/ext4/ialloc.c:ext4_mark_inode_used).
+        # The root is reserved, so replay cannot change it (fs/ext4/ialloc.c:ext4_mark_inode_used).
         plan.table.inos[directory] < EXT4_GOOD_OLD_FIRST_INO
         or directory in plan.directories
         or directory in plan.inline

@@ -1,4 +1,4 @@
-"""A journal that must be recovered: its types, what it takes in the log, and what makes it legal.
+"""A journal that needs recovery: its types, its blocks in the log, and what makes it valid.
 
 Rules: Documentation/filesystems/ext4/journal.rst, fs/jbd2/commit.c and fs/jbd2/recovery.c.
 """
@@ -21,8 +21,8 @@ from ...ondisk.journal_log import (
 from ..plain import bounded, plain_number
 
 Version = Literal["right", "older", "blank", "other"]
-"""What a block may hold: what the plan says; an earlier state of it; zeros; bytes that never were
-metadata, and begin with the magic number of the journal, so that they are escaped in the log."""
+"""What a block may hold: the planned content; an older version of it; zeros; or bytes that never
+were metadata and begin with the magic number of the journal, so that the log escapes them."""
 BlockKind = Literal[
     "superblock", "group_desc", "bitmap", "inode_table", "directory", "metadata", "data"
 ]
@@ -38,18 +38,18 @@ CHECKSUM_FEATURES: dict[JournalChecksum, str] = {
     "v3": "journal_checksum_v3",
 }
 SEQUENCES = 1 << 32
-"""Numbers of transactions; they begin again after the last."""
+"""The count of transaction numbers; they wrap to 0."""
 
 
 class JournalBlock(NamedTuple):
     """A block that transactions may write."""
 
     number: int
-    """In the file system."""
+    """Block number in the file system."""
     kind: BlockKind
     at_home: tuple[Version, ...]
-    """What it may hold where it belongs, as long as the journal is not recovered. What a kernel
-    reads before it recovers is right there, such as the inode of the journal."""
+    """What it may hold in its final location before recovery. Blocks that a kernel reads before it
+    recovers, such as the one with the journal's inode, must be right."""
 
 
 class FastFile(NamedTuple):
@@ -57,7 +57,7 @@ class FastFile(NamedTuple):
 
     ino: int
     directory: int
-    """The inode of the directory that names it."""
+    """Inode number of the directory with its name."""
     has_blocks: bool
     """Whether it may have been ``"unwritten"``."""
     may_be_renamed: bool
@@ -65,22 +65,22 @@ class FastFile(NamedTuple):
 
 
 class JournalRoom(NamedTuple):
-    """What a policy knows of a journal that it may fill."""
+    """What a policy knows about a journal that it may fill."""
 
     blocks: Sequence[JournalBlock]
-    """Those that may be written, ascending."""
+    """The blocks that transactions may write, ascending."""
     log_blocks: int
-    """Blocks of the log, numbered from 1; those for fast commits are not among them."""
+    """Blocks of the log, numbered from 1, without those for fast commits."""
     block_size: int
     may_wrap: bool
-    """Whether the log may go on at its beginning. With the feature fast_commit e2fsck looks for the
-    rest in the blocks for fast commits (e2fsck/recovery.c:wrap)."""
+    """Whether the log may wrap around. With the feature fast_commit, e2fsck looks for the rest in
+    the blocks for fast commits (e2fsck/recovery.c:wrap)."""
     files: Sequence[FastFile]
-    """Those that fast commits may change; none without the feature fast_commit."""
+    """The files that fast commits may change; none without the feature fast_commit."""
     fast_commit_blocks: int
     """Blocks for fast commits."""
     checksums: tuple[JournalChecksum, ...]
-    """Those that go together with ``Spec.journal_features``; the first is the usual one."""
+    """The versions that ``Spec.journal_features`` allows; the first is the usual one."""
 
 
 class Write(NamedTuple):
@@ -92,60 +92,60 @@ class Write(NamedTuple):
 
 
 class Transaction(NamedTuple):
-    """One transaction: blocks that recovery writes, and others that it must not write any more."""
+    """A transaction: blocks that recovery writes, and revoked blocks."""
 
     writes: tuple[Write, ...] = ()
     revokes: tuple[int, ...] = ()
-    """Blocks of the file system: what transactions up to this one hold of them does not count."""
+    """Block numbers in the file system: recovery skips their copies in transactions up to this."""
 
 
 FastChangeKind = Literal["attributes", "unwritten", "renamed"]
-"""What recovery does to a file: it gets its mode and times; its blocks, which were unwritten, get
-their content; it gets its name, and loses the one before."""
+"""What recovery does to a file: it sets the mode and times; it marks blocks as written, which were
+unwritten; or it renames the file from its earlier name."""
 FAST_CHANGES: tuple[FastChangeKind, ...] = get_args(FastChangeKind)
 
 
 class FastChange(NamedTuple):
-    """What a fast commit does to one file."""
+    """The change of a fast commit to one file."""
 
     ino: int
     kind: FastChangeKind
 
 
 class JournalState(NamedTuple):
-    """A journal with transactions. After its recovery each block must hold what is right."""
+    """A journal with transactions. After its recovery, each block must be right."""
 
     transactions: tuple[Transaction, ...]
     """Oldest first."""
     at_home: tuple[Write, ...] = ()
-    """Blocks that hold something else than what is right, as long as nothing is recovered."""
+    """Blocks that are not right before recovery, and what they hold."""
     checksum: JournalChecksum | None = None
     """None is the usual one: v3 with metadata_csum, and none without."""
     sequence: int = 1
     """Number of the first transaction, of 32 bits."""
     start: int = 1
-    """Block of the journal where the log begins. It goes on at block 1 after the last."""
+    """Block of the journal where the log begins. After the last block it continues at block 1."""
     most_tags: int = 0
-    """Blocks after each descriptor; 0 is as many as its tags name."""
+    """The most blocks after each descriptor; 0 means as many as tags fit."""
     uncommitted: Transaction | None = None
-    """A transaction without its end, which no one recovers; any version is possible in it."""
+    """A transaction without a commit block, which recovery ignores; it may hold any version."""
     fast_commits: tuple[tuple[FastChange, ...], ...] = ()
-    """What each of them changes, after all transactions. A file is changed once at most, and a
-    name in each directory."""
+    """The changes of each fast commit, after all transactions: at most one for each file, and at
+    most one rename in each directory."""
 
 
 class LogBlock(NamedTuple):
-    """One block of the log, in the order in which they lie."""
+    """One block of the log."""
 
     kind: Literal["descriptor", "revoke", "block", "commit"]
     sequence: int
     writes: tuple[Write, ...] = ()
-    """Of a descriptor, all that follow; of a block, that one."""
+    """For a descriptor, the blocks that follow it; for a block, itself."""
     revokes: tuple[int, ...] = ()
 
 
 class LogShape(NamedTuple):
-    """What the features of a journal make of its blocks."""
+    """The format of log blocks, which follows from the features of a journal."""
 
     block_size: int
     checksum: JournalChecksum
@@ -177,7 +177,7 @@ class LogShape(NamedTuple):
 
 
 def log_blocks(state: JournalState, shape: LogShape) -> Iterator[LogBlock]:
-    """Yield each block of the log, from ``state.start`` on."""
+    """Yield the blocks of the log in order, starting at ``state.start``."""
     most = min(state.most_tags or shape.tags_per_descriptor, shape.tags_per_descriptor)
     sequence = state.sequence
     for transaction in state.transactions:
@@ -191,7 +191,7 @@ def log_blocks(state: JournalState, shape: LogShape) -> Iterator[LogBlock]:
 def _blocks_of(
     transaction: Transaction, sequence: int, most: int, shape: LogShape
 ) -> Iterator[LogBlock]:
-    """Revokes come first, as fs/jbd2/commit.c:jbd2_journal_commit_transaction writes them."""
+    """Yield revokes first, as fs/jbd2/commit.c:jbd2_journal_commit_transaction writes them."""
     revokes, writes = transaction.revokes, transaction.writes
     step = shape.revokes_per_block
     for first in range(0, len(revokes), step):
@@ -203,7 +203,7 @@ def _blocks_of(
 
 
 def blocks_needed(state: JournalState, shape: LogShape) -> int:
-    """How many blocks of the log a state takes."""
+    """Return how many blocks of the log a state needs."""
     most = min(state.most_tags or shape.tags_per_descriptor, shape.tags_per_descriptor)
     every = [*state.transactions]
     if state.uncommitted is not None:
@@ -217,7 +217,7 @@ def blocks_needed(state: JournalState, shape: LogShape) -> int:
 
 
 def usual_checksums(names: Sequence[str], *, metadata_csum: bool) -> tuple[JournalChecksum, ...]:
-    """The checksums that a journal with these features may have, the usual one first."""
+    """Return the checksums that a journal with these features may have, the usual one first."""
     asked = [kind for kind, name in CHECKSUM_FEATURES.items() if name in names]
     if asked:
         return tuple(asked[:1])
@@ -230,9 +230,9 @@ def usual_checksums(names: Sequence[str], *, metadata_csum: bool) -> tuple[Journ
 def check_journal_state(
     state: JournalState, room: JournalRoom, shape: LogShape, policy: str
 ) -> None:
-    """Raise :class:`SpecError` unless the recovery of ``state`` makes all of its blocks right.
+    """Raise :class:`SpecError` unless all blocks are right after the recovery of ``state``.
 
-    ``policy`` is the name of the one that chose it.
+    ``policy`` is the name of the policy that chose it.
     """
 
     def wrong(problem: str) -> SpecError:
@@ -280,7 +280,7 @@ def check_journal_state(
 
 
 def fast_blocks_most(commits: Sequence[Sequence[FastChange]]) -> int:
-    """How many blocks fast commits may take: two for each change, and one for each end."""
+    """Return the most blocks of fast commits: two for each change, and one for each commit."""
     return sum(2 * len(changes) + 1 for changes in commits)
 
 
@@ -310,7 +310,7 @@ def _check_fast_commits(
 
 
 def recovered(state: JournalState) -> dict[int, Version]:
-    """What recovery writes into each block (fs/jbd2/recovery.c:do_one_pass)."""
+    """Return what recovery writes into each block (fs/jbd2/recovery.c:do_one_pass)."""
     revoked = {
         block: place
         for place, transaction in enumerate(state.transactions)
@@ -325,9 +325,9 @@ def recovered(state: JournalState) -> dict[int, Version]:
 
 
 def as_journal_state(given: JournalState, most: int) -> JournalState:
-    """The same, of plain values alone; ``TypeError`` or ``ValueError`` for something else.
+    """Return ``given`` with plain values only; raise ``TypeError`` or ``ValueError``.
 
-    More than ``most`` items of one kind are an error, so that what is given may be without end.
+    More than ``most`` items of one kind are an error, so endless generators are one, too.
     """
 
     def transaction(given: Transaction) -> Transaction:

@@ -1,4 +1,4 @@
-"""Policies that leave a journal to be recovered."""
+"""Policies that leave a journal to recover."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .journal import (
     Write,
 )
 
-_ROOM_FOR_EACH = 4
-"""Blocks of the log for each that may be written: it may be written several times, each time with
-a descriptor of its own."""
+_LOG_BLOCKS_EACH = 4
+"""Blocks of the log for each block that is written: it may be written several times, each time with
+its own descriptor."""
 
 
 class _Log:
@@ -31,10 +31,11 @@ class _Log:
         self._writes: list[list[Write]] = [[] for _ in range(count)]
         self._revokes: list[list[int]] = [[] for _ in range(count)]
         self._at_home: list[Write] = []
-        self._left = (room.log_blocks - 4 * count - 16) // _ROOM_FOR_EACH * (_ROOM_FOR_EACH // 2)
+        usable = room.log_blocks - 4 * count - 16
+        self._left = usable // _LOG_BLOCKS_EACH * (_LOG_BLOCKS_EACH // 2)
 
     def has_room(self, writes: int) -> bool:
-        """Whether this many writes more fit into the log; they are counted."""
+        """Whether this many more writes fit into the log; if so, count them."""
         if self._left < writes:
             return False
         self._left -= writes
@@ -47,12 +48,12 @@ class _Log:
         self._revokes[place].append(block.number)
 
     def leave(self, block: JournalBlock, version: Version) -> None:
-        """Let a block hold something before recovery."""
+        """Set what a block holds before recovery."""
         if version != "right":
             self._at_home.append(Write(block.number, version))
 
     def transactions(self, policy: SeededPolicy) -> tuple[Transaction, ...]:
-        """Those that hold something, their blocks in any order."""
+        """Return the transactions that are not empty, with their blocks in random order."""
         for writes in self._writes:
             policy.mix(writes)
         pairs = zip(self._writes, self._revokes, strict=True)
@@ -68,12 +69,12 @@ class _Log:
 
 
 class JournalTransactions(SeededPolicy):
-    """Some transactions to recover; before that, blocks hold what is older, blank or right."""
+    """Transactions to recover; until then, blocks are older, blank or right."""
 
     name = "journal-transactions"
     checksum: JournalChecksum | None = None
     fewest = 1
-    """Transactions."""
+    """The fewest transactions."""
 
     def journal_state(self, room: JournalRoom) -> JournalState | None:
         count = self.fewest + self.below(5)
@@ -97,7 +98,7 @@ class JournalTransactions(SeededPolicy):
         return self._filled(log, room, uncommitted)
 
     def one_of(self, versions: tuple[Version, ...]) -> Version:
-        """Any of ``versions``."""
+        """Return any of ``versions``."""
         return versions[self.below(len(versions))]
 
     def _filled(
@@ -118,14 +119,14 @@ class JournalTransactions(SeededPolicy):
 
 
 def log_versions(block: JournalBlock) -> tuple[Version, ...]:
-    """What an earlier transaction may hold of a block."""
+    """Return the versions of a block that an earlier transaction may hold."""
     if block.kind in ("superblock", "group_desc"):
         return block.at_home
     return VERSIONS
 
 
 class JournalRevokes(JournalTransactions):
-    """Blocks in transactions that must not be recovered, since they were freed and used anew."""
+    """Revoked blocks, which must not be recovered since they were freed and reused."""
 
     name = "journal-revokes"
 
@@ -149,7 +150,7 @@ class JournalRevokes(JournalTransactions):
 
 
 class JournalWrap(JournalTransactions):
-    """A log that goes on at its beginning, and numbers of transactions that begin again at 0."""
+    """A log that wraps around, and transaction numbers that wrap to 0."""
 
     name = "journal-wrap"
     fewest = 2
@@ -168,7 +169,7 @@ class JournalWrap(JournalTransactions):
 
 
 class JournalEscapes(JournalTransactions):
-    """Blocks that begin with the journal's magic number, which the log must not show."""
+    """Blocks that begin with the journal's magic number, which the log escapes."""
 
     name = "journal-escapes"
 
@@ -242,7 +243,7 @@ class FastCommitPolicy(JournalTransactions):
 
 
 class FastCommitNames(FastCommitPolicy):
-    """The same with names and holes, which Linux recovers only when it mounts to write."""
+    """The same with renames and holes, which Linux recovers only on a read-write mount."""
 
     name = "fast-commit-names"
     kinds = FAST_CHANGES
@@ -251,9 +252,9 @@ class FastCommitNames(FastCommitPolicy):
 def _taken(
     files: list[FastFile], wanted: FastChangeKind, renamed: set[int | None]
 ) -> tuple[FastChange, int | None]:
-    """Take a file that may be changed in the wanted way, or else any, from ``files``.
+    """Remove from ``files`` a file that can be changed as ``wanted``, or else any.
 
-    Return the change, and the directory in which a name changes.
+    Returns the change, and the directory in which a name changes.
     """
     for place, file in enumerate(files):
         if wanted == "renamed" and file.may_be_renamed and file.directory not in renamed:
@@ -264,7 +265,7 @@ def _taken(
 
 
 _LEAST_FAST_BLOCKS = 3
-"""For a fast commit of one change."""
+"""Blocks of a fast commit with one change."""
 
 JOURNAL_POLICIES: tuple[type[SeededPolicy], ...] = (
     *(JournalTransactions, JournalRevokes, JournalWrap, JournalEscapes),

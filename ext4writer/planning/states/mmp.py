@@ -1,4 +1,4 @@
-"""What the block of multi-mount protection says of hosts that mounted before.
+"""What the block of multi-mount protection records about hosts that mounted earlier.
 
 Rules: Documentation/filesystems/ext4/mmp.rst and fs/ext4/mmp.c:ext4_multi_mount_protect.
 """
@@ -20,10 +20,10 @@ _TIMES = 1 << 64
 
 
 class MmpState(NamedTuple):
-    """The block. The default is that of a file system that no host ever mounted."""
+    """Fields of the block. The defaults are those of a file system that was never mounted."""
 
     sequence: int = EXT4_MMP_SEQ_CLEAN
-    """Clean, or the last number of a host that went away: mounts wait whether it changes."""
+    """Clean, or the last number of a host that crashed: mounts wait to see if it changes."""
     time: int = 0
     """Seconds since 1970 of the last update."""
     node_name: bytes = b""
@@ -33,7 +33,7 @@ class MmpState(NamedTuple):
 
 
 def checked_mmp_state(given: MmpState) -> MmpState:
-    """The same, of plain values alone; raises :class:`SpecError`."""
+    """Return ``given`` with plain values only; raises :class:`SpecError` if it is invalid."""
 
     def wrong(problem: str) -> SpecError:
         return SpecError("policy", f"a block of multi-mount protection that {problem}")
@@ -50,7 +50,7 @@ def checked_mmp_state(given: MmpState) -> MmpState:
     except (TypeError, AttributeError, ValueError):
         raise wrong(f"is {given!r:.80}, which is no MmpState") from None
     if state.sequence != EXT4_MMP_SEQ_CLEAN and not 0 < state.sequence <= EXT4_MMP_SEQ_MAX:
-        # That of a check that is going on, too, which no mount accepts.
+        # This includes the number of a check in progress, with which no mount succeeds.
         raise wrong(f"has the sequence {state.sequence:#x}, which is of no host")
     if not 0 <= state.time < _TIMES:
         raise wrong(f"has the time {state.time}")
@@ -72,7 +72,7 @@ _FIELDS = {"node_name": "nodename", "device_name": "bdevname"}
 
 
 class MmpNeverOpened(SeededPolicy):
-    """No host ever mounted, with the feature mmp."""
+    """Never mounted by any host, with the feature mmp."""
 
     name = "mmp-never-opened"
 
@@ -81,7 +81,7 @@ class MmpNeverOpened(SeededPolicy):
 
 
 class MmpClean(SeededPolicy):
-    """A host mounted it earlier, and left it clean, with the feature mmp."""
+    """Mounted by a host earlier and unmounted cleanly, with the feature mmp."""
 
     name = "mmp-clean"
 
@@ -97,7 +97,7 @@ class MmpClean(SeededPolicy):
 
 
 class MmpCrashed(MmpClean):
-    """A host mounted it and went away, so that mounts wait before they go on, with mmp."""
+    """Mounted by a host that crashed, so that mounts wait first, with the feature mmp."""
 
     name = "mmp-crashed"
 

@@ -37,18 +37,18 @@ _DIRECT_BLOCKS = 12
 def plan_orphans(
     policy: LayoutPolicy, spec: Spec, fmt: Format, table: InodeTable, whole: Collection[int]
 ) -> OrphanPlan:
-    """Ask ``policy``, and give inode numbers to files without a name; they join ``table``.
+    """Ask ``policy`` for orphans, and add the inode numbers of deleted files to ``table``.
 
-    The nodes ``whole`` cannot be cut: they have no blocks, or one of attributes, which e2fsck
-    takes away with the blocks after the end (e2fsck/super.c:release_inode_blocks).
-    Raises :class:`SpecError` for orphans that cannot be.
+    The nodes ``whole`` cannot be truncated: they have no blocks, or an attribute block, which
+    e2fsck releases together with the blocks past the end (e2fsck/super.c:release_inode_blocks).
+    Raises :class:`SpecError` for orphans that are not possible.
     """
     if fmt.quota:
-        return OrphanPlan()  # which counts them for their owners
+        return OrphanPlan()  # quota counts orphans for their owners
     indexes: list[int] = []
     if policy.sequential and not (fmt.bigalloc or fmt.shared_blocks):
-        # A file in pieces has a tree of extents, which recovery leaves longer than it must be.
-        indexes = _may_be_cut(spec, fmt, table, whole)
+        # Recovery does not shrink the extent tree of a file in pieces.
+        indexes = _may_be_truncated(spec, fmt, table, whole)
     slots = 0
     if fmt.orphan_file:
         blocks = orphan_file_blocks(fmt, 0, spec.orphan_file_size)
@@ -75,8 +75,10 @@ def plan_orphans(
     return OrphanPlan(tuple(chain), tuple(sorted(entries)), tuple(deleted), tuple(truncated))
 
 
-def _may_be_cut(spec: Spec, fmt: Format, table: InodeTable, whole: Collection[int]) -> list[int]:
-    """Indexes of files that a truncation may have left longer than they are."""
+def _may_be_truncated(
+    spec: Spec, fmt: Format, table: InodeTable, whole: Collection[int]
+) -> list[int]:
+    """Return the indexes of files that may still have blocks to truncate."""
     most = None
     if fmt.mapping is not MappingKind.EXTENTS:
         most = (_DIRECT_BLOCKS - MOST_BLOCKS) * spec.block_size
@@ -115,7 +117,7 @@ def _checked(
 
 
 def orphan_files(orphans: OrphanPlan, fmt: Format) -> list[SystemFile]:
-    """Files without a name, as common loops place them and write their inodes."""
+    """Return the deleted files as system files, which common loops place and write."""
     return [
         SystemFile(
             ino=ino,
@@ -130,12 +132,12 @@ def orphan_files(orphans: OrphanPlan, fmt: Format) -> list[SystemFile]:
 
 
 def add_blocks(orphans: OrphanPlan, data: DataBlocks, table: InodeTable, block_size: int) -> None:
-    """Add the blocks after the ends of files that were being truncated."""
+    """Add the blocks past the end of files that were being truncated."""
     for node, blocks in orphans.truncated:
         count = data.counts[node]
         runs = [*data.ranges.get(node, [(0, count)] if count else [])]
         if len(runs) >= INLINE_ENTRIES:
-            continue  # nothing is left to be freed, as when the end of a truncation was lost
+            continue  # no blocks are left to free, as if only the end of the truncation was lost
         first = ceil_div(table.sizes[node], block_size)
         if runs and sum(runs[-1]) == first:
             runs[-1] = runs[-1][0], runs[-1][1] + blocks

@@ -7,7 +7,7 @@ from .orphans import MOST_BLOCKS, DeletedFile, OrphanRoom, OrphanState, Truncate
 
 
 class OrphanList(SeededPolicy):
-    """Files deleted while they were open, and truncations, in the list of the superblock."""
+    """Files deleted while open, and interrupted truncations, in the list of the superblock."""
 
     name = "orphan-list"
 
@@ -41,7 +41,7 @@ class OrphanFile(OrphanList):
         for orphan in state.orphans:
             slot = self.below(room.slots)
             if slot in slots or self.below(8) == 0:
-                orphans.append(orphan)  # in the list, as where the file is full
+                orphans.append(orphan)  # in the list, as if the file were full
                 continue
             slots.add(slot)
             orphans.append(orphan._replace(slot=slot))

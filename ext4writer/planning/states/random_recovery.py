@@ -1,4 +1,4 @@
-"""A policy that draws every choice, and what an unclean end left behind."""
+"""A policy that draws every choice, including what an unclean shutdown left behind."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 _OF_ALL_MOUNTS = tuple(policy for policy in JOURNAL_POLICIES if policy is not FastCommitNames)
-"""What mounts recover that do not write, too."""
+"""Policies whose journals a read-only mount recovers, too."""
 
 
 class RandomRecovery(RandomPolicy):
-    """All choices of random, and images that need recovery: a journal, orphans, earlier hosts."""
+    """All choices of random, and what needs recovery: a journal, orphans, earlier hosts."""
 
     name = "random-recovery"
 
@@ -35,7 +35,7 @@ class RandomRecovery(RandomPolicy):
         return ORPHAN_POLICIES[number](self.seed).orphan_state(room)
 
     def mmp_state(self, epoch: int) -> MmpState | None:
-        # None that lets mounts wait.
+        # Not MmpCrashed, which makes mounts wait.
         return MmpClean(self.seed).mmp_state(epoch) if self._left.below(2) else None
 
     def journal_state(self, room: JournalRoom) -> JournalState | None:

@@ -21,8 +21,9 @@ from .journal import (
 )
 
 MOST_BLOCKS = 4096
-"""Blocks of metadata that a policy hears of, so that huge images are planned as fast as others."""
+"""The most metadata blocks offered to a policy, so that huge images do not take longer to plan."""
 MOST_DATA_BLOCKS = 256
+"""The most blocks of file content offered to a policy."""
 
 _NEVER_BLANK: tuple[Version, ...] = ("right", "older")
 _ANY: tuple[Version, ...] = ("right", "older", "blank", "other")
@@ -30,14 +31,14 @@ _NEW: tuple[Version, ...] = ("right", "blank", "other")
 
 
 def shape_of(plan: ImagePlan, state: JournalState) -> LogShape:
-    """What the features of a journal with this state make of its blocks."""
+    """Return the format of log blocks in a journal with this state."""
     fmt = plan.format
     usual = usual_checksums(plan.spec.journal_features, metadata_csum=fmt.metadata_csum)
     return LogShape(plan.block_size, state.checksum or usual[0], fmt.is_64bit)
 
 
 def features_of(plan: ImagePlan, state: JournalState) -> tuple[str, ...]:
-    """The features of a journal with this state, as ``Spec.journal_features`` names them."""
+    """Return the features of a journal with this state, as ``Spec.journal_features`` names them."""
     shape = shape_of(plan, state)
     found = [*plan.spec.journal_features]
     if shape.is_64bit:
@@ -50,13 +51,13 @@ def features_of(plan: ImagePlan, state: JournalState) -> tuple[str, ...]:
 
 
 def log_length(plan: ImagePlan) -> int:
-    """Blocks of the log of the journal inside, without its superblock and fast commits."""
+    """Return the log blocks of an internal journal, without its superblock and fast commits."""
     total = plan.demand.journal_blocks
     return total - fast_commit_blocks_in_journal(plan.spec, plan.format, total) - 1
 
 
 def journal_room(plan: ImagePlan) -> JournalRoom | None:
-    """What a policy knows of the journal inside an image; None where there is none."""
+    """Return what a policy knows about the internal journal; None if there is none."""
     if not plan.demand.journal_blocks:
         return None
     metadata = islice(_metadata(plan), MOST_BLOCKS)
@@ -90,7 +91,7 @@ def _metadata(plan: ImagePlan) -> Iterator[JournalBlock]:
         used = per_group - plan.groups.itable_unused[group]
         for place in range(fmt.inode_table_blocks(used)):
             last = group * per_group + (place + 1) * fmt.inodes_per_block
-            # Among the reserved inodes is the journal's own.
+            # The reserved inodes include the journal's own.
             first = last - fmt.inodes_per_block + 1
             is_reserved = first < EXT4_GOOD_OLD_FIRST_INO
             versions: tuple[Version, ...] = ("right",) if is_reserved else _ANY
@@ -110,14 +111,14 @@ def _metadata(plan: ImagePlan) -> Iterator[JournalBlock]:
 
 
 def _data(plan: ImagePlan) -> Iterator[JournalBlock]:
-    """Blocks of content, which is copied and so always right where it belongs."""
+    """Yield blocks of file content, which is copied and so always right before recovery."""
     size, shared = plan.block_size, plan.demand.shared
     for index in plan.table.indexes_of(S_IFREG):
         if index in plan.inline or index in shared or index in plan.verity:
             continue
         node = plan.table.nodes[index]
         if not isinstance(node, RegularFile) or not node.content.random_access:
-            continue  # what can be read once is read when it is copied
+            continue  # content that can be read only once is read by the copier
         for run in plan.runs_of(index):
             for place in range(run.length):
                 if (run.logical + place) * size < plan.table.sizes[index]:

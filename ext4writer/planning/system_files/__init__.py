@@ -1,7 +1,7 @@
-"""Files without a name, which belong to the file system itself: one module for each.
+"""System files, which belong to the file system itself and have no name: one module for each.
 
-Common loops allocate the blocks of all of them (placement.py), count these (solution.py) and write
-inodes, mappings and contents (emit/system_files.py).
+Common loops allocate their blocks (placement.py), count these (solution.py) and write their inodes,
+mappings and contents (emit/system_files.py).
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ __all__ = [
 ]
 
 NEED_A_JOURNAL = ("fast_commit", "orphan_file")
-"""Features that are left out where the journal is."""
+"""Features that are left out together with the journal."""
 
 
 class SystemSizes(NamedTuple):
-    """What of these files depends on the size of the file system, in blocks."""
+    """The sizes of system files that depend on the size of the file system, in blocks."""
 
     reserved_gdt_blocks: int
     journal: int
-    """In the file system, with the blocks for fast commits."""
+    """Blocks of an internal journal, including those for fast commits."""
     orphan_file: int
     orphan_file_ino: int
     journal_location: JournalLocation = None
     """In bytes."""
     bad_blocks: BadBlocks | None = None
-    """Those that lie in the file system."""
+    """The bad blocks in the file system."""
 
 
 def system_sizes(
@@ -56,15 +56,15 @@ def system_sizes(
 ) -> SystemSizes:
     """Return the sizes in a file system of ``blocks_count`` blocks.
 
-    With the same reserve, none shrinks while ``blocks_count`` grows.
+    With the same reserve, no size shrinks as ``blocks_count`` grows.
     """
     journal = journal_blocks(spec, fmt, blocks_count, reserved_gdt_blocks)
-    # mke2fs, too, makes none where it makes no journal (misc/mke2fs.c:main).
     bad = None
     if spec.bad_blocks:
         from .bad_blocks import BadBlocks
 
         bad = BadBlocks.of(spec, fmt, blocks_count)
+    # mke2fs creates no orphan file without a journal, either (misc/mke2fs.c:main).
     has_journal = bool(journal) or spec.journal_device
     orphan_blocks = (
         orphan_file_blocks(fmt, blocks_count, spec.orphan_file_size) if has_journal else 0
@@ -82,10 +82,10 @@ def system_sizes(
 
 
 def unnamed_inodes(spec: Spec, fmt: Format) -> dict[str, int]:
-    """Return the inode numbers beyond the reserved ones that such files take, by purpose.
+    """Return the inode numbers of system files beyond the reserved ones, by purpose.
 
     They follow ``lost+found`` in the order of mke2fs (misc/mke2fs.c:main). The orphan file is the
-    last, because it is left out where the journal is.
+    last, because it may be left out together with the journal.
     """
     purposes = [QUOTA_PURPOSE] * (fmt.quota and fmt.project)
     purposes += [ORPHAN_FILE_PURPOSE] * fmt.orphan_file
@@ -100,7 +100,7 @@ def _orphan_ino(spec: Spec, fmt: Format) -> int:
 def system_files_of_tree(
     spec: Spec, fmt: Format, table: InodeTable, xattrs: XattrPlan
 ) -> tuple[SystemFile, ...]:
-    """Return the files whose sizes follow from the tree alone."""
+    """Return the files whose sizes depend only on the tree."""
     files: list[SystemFile] = []
     if fmt.quota:
         from .quota import quota_files

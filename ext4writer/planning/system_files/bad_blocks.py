@@ -1,4 +1,4 @@
-"""The inode of blocks that must not be used, and so are never free."""
+"""The bad blocks inode: it owns the blocks that must not be used, so that they are never free."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .base import SystemFile
 
 
 class BadBlocks(NamedTuple):
-    """Some of a list of bad blocks, which is not copied: the search for a size asks often."""
+    """A slice of a list of bad blocks, without a copy: the search for a size needs many."""
 
     listed: tuple[int, ...] = ()
     first: int = 0
@@ -21,7 +21,7 @@ class BadBlocks(NamedTuple):
 
     @classmethod
     def of(cls, spec: Spec, fmt: Format, blocks_count: int) -> BadBlocks:
-        """Return those that lie in a file system of ``blocks_count`` blocks."""
+        """Return the bad blocks in a file system of ``blocks_count`` blocks."""
         listed = spec.bad_blocks
         first = bisect_left(listed, fmt.first_data_block)
         return cls(listed, first, bisect_left(listed, blocks_count))
@@ -37,7 +37,7 @@ def bad_blocks_file(fmt: Format, bad: BadBlocks) -> SystemFile | None:
         purpose="bad blocks",
         size_bytes=len(blocks) * fmt.block_size,
         data_blocks=len(blocks),
-        # e2fsck reads it as a map, with the feature extent too.
+        # e2fsck reads it as a block map, even with the feature extent.
         mapping=BlockMapping(fmt),
         places=blocks,
         mode=0,

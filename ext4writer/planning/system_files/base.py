@@ -1,4 +1,4 @@
-"""The common part of files without a name."""
+"""The common type of system files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ XATTR_VALUE_PURPOSE = "xattr values"
 ORPHANS_PURPOSE = "orphans"
 
 NO_INODE = 0
-"""In place of an inode number: blocks that the superblock alone names."""
+"""Instead of an inode number: blocks that only the superblock refers to."""
 
 
 class SystemFile(NamedTuple):
-    """A file without a name, in a file system of known size. Counts are in blocks."""
+    """A file that no directory names, in a file system of known size. Counts are in blocks."""
 
     ino: int
     """Or ``NO_INODE``."""
@@ -29,12 +29,12 @@ class SystemFile(NamedTuple):
     """Blocks to allocate from the free ones, in one piece if possible."""
     mapping: FileMapping
     fixed_blocks: int = 0
-    """Its blocks at the start of groups, whose places are fixed."""
+    """Its blocks at fixed locations at the start of groups."""
     goal: int | Literal["middle"] | None = None
-    """The block from which on its blocks are sought, where they are not placed with the others."""
+    """The block where the search for free blocks starts; None places it in turn with the others."""
     places: tuple[int, ...] = ()
-    """Where its blocks lie, if that is not for the planner to choose; ascending."""
+    """Its block numbers, ascending, if they are not for the planner to choose."""
     mode: int = S_IFREG | 0o600
-    """``i_mode``; an inode without one has no links, either."""
+    """``i_mode``; if it is 0, the inode has no links, either."""
     inode_flags: int = 0
     """Bits of ``i_flags`` besides those of the mapping."""

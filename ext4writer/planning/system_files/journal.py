@@ -21,26 +21,26 @@ from .base import SystemFile
 JOURNAL_PURPOSE = "journal"
 
 JBD2_MAX_JOURNAL_BLOCKS = 10_240_000
-"""Of a journal inside the file system."""
+"""The most blocks of a journal inside the file system."""
 MAX_JOURNAL_DEVICE_BLOCKS = (1 << 31) - 1
-"""The kernel takes the length of a device as an int (fs/jbd2/journal.c:jbd2_journal_init_dev)."""
+"""The kernel stores the length of a device in an int (fs/jbd2/journal.c:jbd2_journal_init_dev)."""
 
 TRANSACTIONS_PER_JOURNAL = 4
 GROWTH_CREDITS = 32
 """Blocks of a resize transaction besides the reserved ones, counted generously."""
 BOOKKEEPING_DIVISOR = 8
-"""The part of a transaction that newer kernels keep for descriptors and revokes, at most 1/8."""
+"""Newer kernels keep at most 1/8 of the blocks of a transaction for descriptors and revokes."""
 
 EXTRA_DIVISOR = 16
-"""What a policy adds is a smaller part of an image of a given size than this."""
+"""A policy adds less than one in this many blocks to an image of a given size."""
 
 
 def growth_journal_blocks(reserved_gdt_blocks: int) -> int:
-    """The least journal, in blocks, for growing a mounted file system; 0 without a reserve.
+    """Return the least blocks of a journal for growing a mounted file system; 0 without a reserve.
 
-    One transaction takes all reserved blocks at once, with the superblock, the resize inode and the
-    new descriptors (fs/ext4/resize.c:ext4_flex_group_add), and a transaction may take at most a
-    quarter of the journal, minus its own bookkeeping (fs/jbd2/journal.c).
+    One transaction includes all reserved blocks, the superblock, the resize inode and the new
+    descriptors (fs/ext4/resize.c:ext4_flex_group_add). A transaction may have at most a quarter of
+    the journal, minus its own bookkeeping (fs/jbd2/journal.c).
     """
     if not reserved_gdt_blocks:
         return 0
@@ -49,9 +49,9 @@ def growth_journal_blocks(reserved_gdt_blocks: int) -> int:
 
 
 def journal_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_blocks: int) -> int:
-    """Blocks of the journal in an image of ``blocks_count`` blocks; 0 means no journal.
+    """Return the blocks of the journal in an image of ``blocks_count`` blocks; 0 means no journal.
 
-    With fast_commit its blocks come on top of those that the Spec asks for.
+    With fast_commit, its blocks are added to those that the Spec requests.
     """
     log = _log_blocks(spec, fmt, blocks_count, reserved_gdt_blocks)
     total = log + fast_commit_blocks(spec, log) if fmt.fast_commit and log else log
@@ -70,7 +70,7 @@ def journal_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_bloc
 def external_journal_blocks(
     spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_blocks: int
 ) -> int:
-    """Blocks of the device that holds the journal; 0 if none does."""
+    """Return the blocks of the device that holds the journal; 0 if there is none."""
     if not spec.journal_device:
         return 0
     log = _log_blocks(spec, fmt, blocks_count, reserved_gdt_blocks)
@@ -89,14 +89,14 @@ def external_journal_blocks(
 
 
 def fast_commit_blocks(spec: Spec, log: int) -> int:
-    """Blocks for fast commits, after a log of ``log`` blocks."""
+    """Return the blocks for fast commits after a log of ``log`` blocks."""
     if spec.fast_commit_size is None:
         return default_fast_commit_blocks(log)
     return ceil_div(spec.fast_commit_size, spec.block_size)
 
 
 def fast_commit_blocks_in_journal(spec: Spec, fmt: Format, total: int) -> int:
-    """How many of all ``total`` blocks of a journal are for fast commits."""
+    """Return how many of all ``total`` blocks of a journal are for fast commits."""
     if not fmt.fast_commit:
         return 0
     size = spec.fast_commit_size
@@ -124,7 +124,7 @@ def _log_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_blocks:
 
 
 def _extra_blocks(spec: Spec) -> int:
-    """Blocks that the policy adds; the same for images of all sizes that are tried."""
+    """Return the blocks that the policy adds; the same for all sizes that are tried."""
     if spec.policy is None:
         return 0
     extra = fresh_policy(spec.policy).journal_extra()

@@ -1,4 +1,4 @@
-"""The orphan file: where the kernel notes inodes that are deleted while they are open."""
+"""The orphan file: where the kernel records inodes that are deleted while they are open."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ ORPHAN_FILE_PURPOSE = "orphan file"
 
 
 def orphan_file_blocks(fmt: Format, blocks_count: int, size: int | None = None) -> int:
-    """Blocks of the orphan file in an image of ``blocks_count`` blocks; 0 without the feature.
+    """Return the blocks of the orphan file in an image of ``blocks_count`` blocks.
 
-    A ``size`` in bytes is what is asked for.
+    ``size``, in bytes, replaces the default size. Returns 0 without the feature.
     """
     if not fmt.orphan_file:
         return 0

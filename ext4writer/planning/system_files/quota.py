@@ -22,7 +22,7 @@ from .base import QUOTA_PURPOSE, SystemFile
 
 
 def quota_ids(table: InodeTable, spec: Spec, kind: QuotaKind) -> list[int]:
-    """The IDs that have an entry, ascending: those that own something, or have a limit."""
+    """Return the IDs that have an entry, ascending: those that own something or have a limit."""
     ids = {limit.owner for limit in spec.quota_limits if limit.kind == kind.name and any(limit[2:])}
     if kind.name == "user":
         ids.update(table.uids)
@@ -36,7 +36,7 @@ def quota_ids(table: InodeTable, spec: Spec, kind: QuotaKind) -> list[int]:
 
 
 def quota_kind_of(file: SystemFile) -> QuotaKind:
-    """Whose use a quota file counts."""
+    """Return the kind of owners whose usage a quota file counts."""
     return next((kind for kind in QUOTA_KINDS if kind.ino == file.ino), QUOTA_KINDS[-1])
 
 

@@ -21,7 +21,7 @@ from ..mapping.base import BLOCK_NUMBER_BYTES
 from .base import SystemFile
 
 _DOUBLY_INDIRECT = 13
-"""Its index in i_block (EXT2_DIND_BLOCK)."""
+"""Index of the double indirect block in i_block (EXT2_DIND_BLOCK)."""
 
 
 def resize_inode_bytes(block_size: int) -> int:
@@ -31,17 +31,18 @@ def resize_inode_bytes(block_size: int) -> int:
 
 
 def max_reserved_gdt_blocks(fmt: Format) -> int:
-    """Return how many the double indirect block maps (EXT2_ADDR_PER_BLOCK)."""
+    """Return how many reserved blocks the double indirect block maps (EXT2_ADDR_PER_BLOCK)."""
     return fmt.block_size // BLOCK_NUMBER_BYTES
 
 
 def reserved_gdt_blocks(
     fmt: Format, blocks_count: int, grow_to_blocks: int | None, at_least: int = 0
 ) -> int:
-    """Blocks reserved after the descriptors for later growth (calc_reserved_gdt_blocks).
+    """Return the blocks reserved after the descriptors for growth (calc_reserved_gdt_blocks).
 
-    Without ``grow_to_blocks``, enough for 1,024 times the size, up to 2^32 blocks, as in mke2fs, or
-    for ``at_least`` blocks if that is more.
+    Without ``grow_to_blocks``, they are enough for 1,024 times the size, up to 2^32 blocks, as in
+    mke2fs, or for ``at_least`` blocks if that is more. Raises :class:`SpecError` if there is no
+    space for the descriptors of ``grow_to_blocks``.
     """
     if not fmt.resize_inode:
         return 0
@@ -67,7 +68,7 @@ def resize_inode_file(fmt: Format, groups: int, reserved_gdt_blocks: int) -> Sys
     """Return the resize inode; None without the feature."""
     if not fmt.resize_inode:
         return None
-    fmt = fmt.of_groups(groups)  # which of them have backups
+    fmt = fmt.of_groups(groups)  # determines which groups have backups
     return SystemFile(
         ino=EXT4_RESIZE_INO,
         purpose="reserved for growth",
@@ -81,8 +82,8 @@ def resize_inode_file(fmt: Format, groups: int, reserved_gdt_blocks: int) -> Sys
 class ResizeMapping(FileMapping):
     """A block map whose data blocks are the reserved descriptor blocks of the backups.
 
-    Its indirect blocks are the reserved blocks of group 0, each of which lists its copies; only the
-    double indirect block above them is allocated.
+    Its indirect blocks are the reserved blocks of group 0, each of which lists its copies. Only the
+    double indirect block is allocated.
     """
 
     flags: ClassVar[int] = 0
