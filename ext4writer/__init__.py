@@ -137,7 +137,7 @@ __all__ = [
     "write_layout",
 ]
 
-# Not seen by type checkers, which would take any name for granted.
+# Hidden from type checkers, which would otherwise accept any name.
 if not TYPE_CHECKING:
     __getattr__ = late_names(
         __name__,

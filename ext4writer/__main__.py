@@ -1,4 +1,4 @@
-"""``python -m ext4writer`` runs the command, if its package is installed, too."""
+"""Runs the command for ``python -m ext4writer``, if its package is installed."""
 
 from ext4writer_cli.__main__ import main
 

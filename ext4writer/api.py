@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from .virtual import VirtualImage
 
 FEWER_ZEROS = bytes(64 << 10)
-"""The end of a long gap is made of these, since new memory takes longer than what is there."""
+"""Zeros for the end of a long gap: reusing them is faster than allocating new memory."""
 LEAST_BYTES_TO_SHARE = 16 << 20
 """Bytes of content below which copying takes less time and memory than starting processes."""
 BYTES_WORTH_A_FILE = 32 << 10
-"""Bytes that are copied in the time it takes to open, read and close one more file. Threads take
-turns at that, since most of it is Python; processes do it in parallel."""
+"""Bytes that can be copied in the time it takes to open, read and close one more file. Most of that
+time is spent in Python, where threads take turns; processes run in parallel."""
 
 
 @checked("tree", "spec")
@@ -60,20 +60,20 @@ def plan(
 ) -> Layout:
     """Decide every inode number, block and count of an image of ``tree``.
 
-    ``base`` is an earlier image from which this one differs in as few blocks as possible: its
-    path, the path of its saved plan, or its ``Layout``. What has the same path and kind in both
-    keeps its inode number, and all blocks that still exist keep their places. The new image has
-    its UUID and hash seed, its size if that is enough, and its groups, unless the Spec says
-    otherwise. :func:`ext4writer.delta.difference` counts the blocks that differ.
+    ``base`` is an earlier image, from which the new one should differ in as few blocks as possible:
+    its path, the path of its saved plan, or its ``Layout``. A file with the same path and type in
+    both keeps its inode number, and blocks that still exist stay where they are. Unless the Spec
+    says otherwise, the new image has the UUID, hash seed and block groups of the earlier one, and
+    its size if that is enough. :func:`ext4writer.delta.difference` counts the blocks that differ.
 
-    ``processes`` is the number of processes that search many files for holes, this one included,
-    where the system can fork; a :class:`~ext4writer.ProcessPool` may have read the tree before. The
-    result does not depend on it.
+    ``processes`` is the number of processes, including this one, that search files for holes, where
+    the system can fork. It may be a :class:`~ext4writer.ProcessPool` that has already read the
+    tree. The result does not depend on it.
 
     Raises :class:`TreeError` for an entry that the format cannot hold, :class:`SizeError` when a
     given size is too small, :class:`SpecError` for options that contradict the tree or each other,
-    :class:`SourceError` for a file that cannot be read, :class:`CancelledError`, and what reading
-    ``base`` raises: :class:`ImageError`, :class:`PlanError`, :class:`DamageError`.
+    :class:`SourceError` for a file that cannot be read, and :class:`CancelledError`. Reading
+    ``base`` raises :class:`ImageError`, :class:`PlanError` or :class:`DamageError`.
     """
     hints = None
     if base is not None:
@@ -95,7 +95,7 @@ def write_layout(
     sync: bool = False,
     borrow: bool = False,
     raw: bool = False,
-    format: OutputFormat | None = None,  # noqa: A002 (the name that qemu-img gave it)
+    format: OutputFormat | None = None,  # noqa: A002 (named as in qemu-img)
     free_blocks: FreeBlocks = "zero",
     compression: Compression | None = None,
     watch: Callable[[Buffer], object] | None = None,
@@ -110,18 +110,18 @@ def write_layout(
     """Write the image that ``layout`` describes; see :func:`write_image` for the arguments.
 
     Raises :class:`SourceChangedError` for a file that changed after it was planned,
-    :class:`DeclaredSizeError` for content of another size than its caller declared,
+    :class:`DeclaredSizeError` for content whose size differs from the declared one,
     :class:`OutputError` for an output that cannot be written or is an input of the image,
-    :class:`OverrideError`, and :class:`CancelledError`. After any of them there is no new file at a
-    path, and no file system in a device or a part of a file.
+    :class:`OverrideError`, and :class:`CancelledError`. After an error, a path has no new file, and
+    a device or part of a file has no file system.
     """
     if workers < 1:
-        raise SpecError("workers", f"{workers} threads copy nothing; 1 is the least")
+        raise SpecError("workers", f"{workers} threads copy nothing; give 1 or more")
     if format is not None and format not in FORMATS:
         raise SpecError("format", f"{format!r:.80} is none of {', '.join(FORMATS)}")
     if offset is not None:
         offset = taken("offset", offset, size_of)
-    old = _old_bytes(layout, free_blocks, is_seen=watch is not None or trailer is not None)
+    old = _old_bytes(layout, free_blocks, is_watched=watch is not None or trailer is not None)
     pieces = _pieces(layout, overrides)
     check_output(plan_of(layout), output, is_part=offset is not None)
     if journal is not None:
@@ -165,16 +165,16 @@ def _disk_facts(planned: ImagePlan, format: str | None) -> DiskFacts:  # noqa: A
     return DiskFacts(planned.uuid.bytes, planned.epoch, unused_bytes(planned), is_compressed)
 
 
-def _old_bytes(layout: Layout, free_blocks: str, *, is_seen: bool) -> OldBytes | None:
-    """What a device holds besides the file system; None for zeros."""
+def _old_bytes(layout: Layout, free_blocks: str, *, is_watched: bool) -> OldBytes | None:
+    """What a device keeps in blocks that the file system does not read; None for zeros."""
     if free_blocks not in FREE_BLOCKS:
         raise SpecError("free_blocks", f"{free_blocks!r:.80} is none of {', '.join(FREE_BLOCKS)}")
     if free_blocks == "zero":
         return None
-    if is_seen:
+    if is_watched:
         raise SpecError(
             "free_blocks",
-            "must be zeros where all bytes of the image are looked at while they are written",
+            "must be 'zero' if all bytes of the image are watched while they are written",
         )
     if free_blocks == "prezeroed":
         return OldBytes([Span(0, layout.size_bytes)], False)
@@ -192,9 +192,10 @@ def write_journal(
 ) -> None:
     """Write the device that holds the journal of an image planned with ``Spec.journal_device``.
 
-    The arguments are those of :func:`write_image`, which writes both with ``journal``. ``unused``
-    makes a journal that no file system has yet, as mke2fs -O journal_dev does. Raises
-    :class:`SpecError` for a layout whose journal is in the image, and :class:`OutputError`.
+    The arguments are those of :func:`write_image`, which writes image and journal if it is given
+    ``journal``. ``unused`` writes a journal that does not belong to any file system yet, like
+    mke2fs -O journal_dev. Raises :class:`SpecError` for a layout whose journal is in the image, and
+    :class:`OutputError`.
     """
     from .emit.journal_device import journal_device_pieces
 
@@ -216,12 +217,14 @@ def _check_journal(
     if not layout.journal_bytes:
         raise SpecError(
             "journal",
-            "has no output of its own without journal_device: it is in the image",
+            "cannot have an output without journal_device: the journal is in the image",
             "journal_device",
         )
     check_output(plan_of(layout), journal, is_part=is_part)
     if image is not None and may_be_one_file(journal, image):
-        raise OutputError(name_of(journal), "is the image itself; its journal needs another file")
+        raise OutputError(
+            name_of(journal), "is the image itself; give another file for its journal"
+        )
 
 
 @checked("overrides")
@@ -234,8 +237,8 @@ def iter_layout(
 ) -> Iterator[bytes]:
     """Yield the image that ``layout`` describes in pieces, from its first byte to its last.
 
-    A piece has 1 byte to 1 MiB. Pieces are made on demand, so the iterator raises what
-    :func:`write_layout` raises.
+    A piece has 1 byte to 1 MiB. Pieces are built on demand, so errors come from the iterator: it
+    raises what :func:`write_layout` raises.
     """
     queue = _Pieces(layout.size_bytes)
     steps = ascending_steps(
@@ -305,7 +308,7 @@ def _pieces(layout: Layout, overrides: Sequence[Override | str]) -> Iterable[Pie
 
 
 def _writer(sink: Sink, pool: ProcessPool, workers: int, layout: Layout) -> Callable[..., None]:
-    """The function that copies to ``sink``: in ascending order, with processes, or with threads."""
+    """The function that writes to ``sink``: in ascending order, with processes, or with threads."""
     if sink.ascending:
         return write_ascending
     workers = max(workers, pool.processes)
@@ -329,7 +332,7 @@ def write_image(
     sync: bool = False,
     borrow: bool = False,
     raw: bool = False,
-    format: OutputFormat | None = None,  # noqa: A002 (the name that qemu-img gave it)
+    format: OutputFormat | None = None,  # noqa: A002 (named as in qemu-img)
     free_blocks: FreeBlocks = "zero",
     compression: Compression | None = None,
     watch: Callable[[Buffer], object] | None = None,
@@ -346,52 +349,52 @@ def write_image(
     ``output`` is one of these:
 
     - A path. The image has a temporary name in the same directory until it is complete. Only then
-    does it replace an existing file, whose permissions and owner it takes. A link is followed. An
-    image whose name ends in ``.zst``, ``.gz`` or ``.xz`` is compressed, as ``compression`` says;
-    one in ``.qcow2``, ``.simg`` (a sparse image of Android) or ``.vhd`` is a virtual disk; names of
-    other compressed files and disks are refused. ``format`` is a word of :data:`OutputFormat` that
-    counts instead of the suffix; ``raw`` is ``format="raw"``.
+    does it replace an existing file, whose permissions and owner it keeps. Symbolic links are
+    followed. The suffix chooses the format: ``.zst``, ``.gz`` and ``.xz`` are compressed, with the
+    settings of ``compression``; ``.qcow2``, ``.simg`` (Android's sparse image) and ``.vhd`` are
+    virtual disks; suffixes of other compressed files and disks are refused. ``format``, a word of
+    :data:`OutputFormat`, overrides the suffix; ``raw`` means ``format="raw"``.
     - The path of a block device, which must not be in use. The image takes its first bytes.
     - A seekable binary file. The image starts at its position and leaves the position at the end of
     the image; nothing else in the file changes, and it is never truncated.
     - Any other object with ``write``, such as a pipe, which gets the image in pieces from its first
-    byte to its last. Each is a separate ``bytes`` that may be kept, unless you ``borrow``: then it
-    may be a ``memoryview``, whose memory is reused as soon as ``write`` returns.
-    - A ``bytearray``, which is replaced.
+    byte to its last. Each piece is a separate ``bytes`` that may be kept. With ``borrow`` it may be
+    a ``memoryview`` whose memory is reused as soon as ``write`` returns.
+    - A ``bytearray``, whose content is replaced.
 
     ``offset`` is the byte where the image begins inside a device, an open file, a ``bytearray`` or
-    the existing file at a path, whose other bytes are kept. An image that would extend beyond the
-    end of a device or file that has bytes at that place is refused.
+    the existing file at a path; all other bytes there are kept. If a device or file has bytes at
+    ``offset``, an image that would extend beyond its end is refused.
 
-    In a device or a part of a file, the old superblock is wiped first and the new one is written
-    last, with a flush after each: after a failure there is no file system. A new file may still be
-    in the memory of the host, and a power cut may then leave an empty or incomplete one under its
-    name; with ``sync`` the disk has the file before its name, and the name before this returns.
+    In a device or part of a file, the old superblock is wiped first and the new one is written
+    last, with a flush after each, so a failure leaves no file system. A new file may still be in
+    the host's memory when this returns, and a power cut may then leave it empty or incomplete. With
+    ``sync`` the file is on the disk before it is renamed, and the rename before this returns.
 
-    ``free_blocks`` says what a block device holds where the file system reads nothing, which is in
-    free blocks, and with ``Spec.lazy_itable_init`` in unused inodes: zeros; with "keep" what it
-    held before; with "discard" what it makes of that when it is told that it may forget it. So a
-    disk without a quick way to zeros need not be written whole. "prezeroed" says that all of the
-    device reads as zeros already: then zeros are not written for inode tables and the journal
-    either, and a device of which that is not true gets a broken file system. What other file
-    systems and volume managers are known by at both ends is zeros in any case. Other outputs take
-    "zero" alone, and ``watch`` and ``trailer`` need it.
+    ``free_blocks`` chooses what a block device holds where the file system reads nothing: in free
+    blocks and, with ``Spec.lazy_itable_init``, in unused inodes. "zero" writes zeros. "keep" leaves
+    what was there, and "discard" tells the device that it may drop it, so a disk that cannot zero
+    quickly need not be written in full. "prezeroed" promises that the entire device already reads
+    as zeros: then zeros are not written for inode tables and the journal either, and if the
+    promise is false, the file system is broken. Signatures of other file systems and volume
+    managers, at both ends of the device, are always zeroed. Other outputs accept only "zero", and
+    ``watch`` and ``trailer`` require it.
 
-    ``watch`` is called with all bytes of the image in order while they are written, such as the
-    ``update`` of a digest. The views that it gets are valid until it returns, and it may be called
-    in another thread. A single process then writes the image.
+    ``watch`` is called with all bytes of the image in order while they are written; it may be the
+    ``update`` of a digest. Each view is valid until the call returns. Calls may come from another
+    thread. A single process then writes the image.
 
     ``journal`` is the output for the journal of an image with ``Spec.journal_device``: a path, a
     device, a file or an object with ``write``, as for ``output``.
 
-    ``trailer`` is a :class:`ext4writer.watchers.DmVerity`, or anything else that follows from all
-    bytes of the image and is to be written after it.
+    ``trailer`` is a :class:`ext4writer.watchers.DmVerity`, or another object that computes data
+    from all bytes of the image, to be written after the image.
 
     ``workers`` is the number of threads that copy file content; it does not affect the bytes.
-    ``processes`` is the number of processes that copy it and search for holes, this one included,
-    where the system and the output allow it; a :class:`~ext4writer.ProcessPool` may have read the
-    tree before. Processes are faster, since threads of one interpreter take turns, and are meant
-    for programs without other threads.
+    ``processes`` is the number of processes, including this one, that copy content and search for
+    holes, where the system and the output allow it. It may be a :class:`~ext4writer.ProcessPool`
+    that has already read the tree. Processes are faster, since threads of one interpreter take
+    turns, but suit only programs without other threads.
 
     Raises what :func:`plan` and :func:`write_layout` raise.
     """
@@ -428,16 +431,17 @@ def iter_image(
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Iterator[bytes]:
-    """Plan an ext4 image of ``tree`` at once, and yield its bytes in pieces on demand.
+    """Plan an ext4 image of ``tree`` immediately, and yield its bytes in pieces on demand.
 
-    A :class:`Layout` in the place of the tree is planned already, and takes no ``spec``.
-    This suits a web server or an upload that takes an iterator: a piece has 1 byte to 1 MiB and may
-    be kept. Raises what :func:`plan` raises; the iterator raises what :func:`write_layout` does. To
-    know the size first, plan the image yourself and pass the plan.
+    ``tree`` may be a :class:`Layout`, which is planned already and accepts no ``spec``. The result
+    suits a web server or an upload that accepts an iterator. A piece has 1 byte to 1 MiB and may be
+    kept. To know the size first, plan the image yourself and pass the plan.
+
+    Raises what :func:`plan` raises; the iterator raises what :func:`write_layout` raises.
     """
     if isinstance(tree, Layout):
         if spec is not None:
-            raise SpecError("spec", "is part of the layout already; give it to plan()")
+            raise SpecError("spec", "is already part of the layout; give it to plan()")
         return iter_layout(tree, overrides=overrides, progress=progress, cancel=cancel)
     layout = plan(tree, spec, progress=progress, cancel=cancel)
     return iter_layout(layout, overrides=overrides, progress=progress, cancel=cancel)
@@ -456,18 +460,18 @@ def open_image(
 ) -> VirtualImage:
     """Open the image of ``tree`` for reading, without writing it.
 
-    The result is a file that has the bytes of :func:`write_image`: ``pread(offset, size)`` gives
-    any range, from any thread, ``extents(offset, size)`` what lies there, and it can be read like
-    any other binary file. A :class:`Layout` in the place of the tree is planned already, and takes
-    no ``spec``. ``memory`` is the number of bytes of metadata that are kept once made; content is
-    read from its source each time.
+    The result is a binary file with the bytes that :func:`write_image` writes. From any thread,
+    ``pread(offset, size)`` returns a range of bytes and ``extents(offset, size)`` what is stored
+    there. ``tree`` may be a :class:`Layout`, which is planned already and accepts no ``spec``.
+    ``memory`` is the number of bytes of built metadata that are kept; file content is read from its
+    source each time.
 
     Raises what :func:`plan` raises, and :class:`OverrideError`. Reading raises
     :class:`SourceChangedError` for a range whose source has changed.
     """
     if isinstance(tree, Layout):
         if spec is not None:
-            raise SpecError("spec", "is part of the layout already; give it to plan()")
+            raise SpecError("spec", "is already part of the layout; give it to plan()")
         return tree.open(overrides=overrides, memory=memory)
     layout = plan(tree, spec, processes=processes, progress=progress, cancel=cancel)
     return layout.open(overrides=overrides, memory=memory)

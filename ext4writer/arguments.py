@@ -15,8 +15,8 @@ ID_MOST = (1 << 32) - 2
 to chown(2) and is invalid in the kernel (include/linux/uidgid.h:uid_valid)."""
 
 
-HALF_A_PAIR = "holds half of a surrogate pair, which UTF-8 cannot; give bytes"
-"""The reason for a str that no bytes stand for."""
+HALF_A_PAIR = "holds half of a surrogate pair, which UTF-8 cannot encode; give bytes"
+"""The reason for refusing a str that cannot be encoded as bytes."""
 
 
 def whole_number(given: Any, what: str) -> int:
@@ -32,7 +32,7 @@ def whole_number(given: Any, what: str) -> int:
 
 
 GROUPED = "[1-9][0-9]{0,2}(?:,[0-9]{3}){1,6}"
-"""Digits with a comma before each three of them, as reports print them."""
+"""Digits in groups of three, separated by commas, as reports print them."""
 
 
 def count_of(given: Any) -> int:
@@ -43,14 +43,14 @@ def count_of(given: Any) -> int:
 
 
 def number_of(given: Any) -> int:
-    """A whole number that counts nothing, or its decimal digits."""
+    """A whole number that is not a count, or its decimal digits."""
     if isinstance(given, str) and re.fullmatch("[0-9]{1,20}", given, re.ASCII):
         return int(given)
     return whole_number(given, "whole number")
 
 
 def id_of(given: Any) -> int:
-    """The number of a user or group, or its decimal digits."""
+    """A user or group ID, or its decimal digits."""
     number = number_of(given)
     if not 0 <= number <= ID_MOST:
         raise ValueError(f"{number} is no user or group; they are 0 to {ID_MOST}")
@@ -58,7 +58,7 @@ def id_of(given: Any) -> int:
 
 
 MOST_SECONDS = 10**11
-"""Some 3,000 years. More than that are milliseconds or nanoseconds, which no image holds."""
+"""Some 3,000 years. A larger number must be milliseconds or nanoseconds given by mistake."""
 
 
 def seconds_of(given: Any) -> int:
@@ -80,16 +80,16 @@ def _seconds_of(given: Any) -> int:
 
 
 LEAST_FLOAT_NS = 10**14
-"""Nanoseconds of a day and some hours. As a float, less than that was hardly meant: seconds and
-milliseconds since 1970 are floats of that size, as ``time.time()`` returns them."""
+"""A bit more than a day in nanoseconds. A smaller float is taken for a mistake: seconds and
+milliseconds since 1970, such as ``time.time()`` returns, are floats of that size."""
 
 
 def nanoseconds_of(given: Any) -> int:
-    """Nanoseconds since 1970; fractions are rounded down. Floats may be no seconds."""
+    """Nanoseconds since 1970; fractions are rounded down. Refuses floats that look like seconds."""
     if isinstance(given, float) and math.isfinite(given):
         if 0 < abs(given) < LEAST_FLOAT_NS:
             raise ValueError(
-                f"{given!r} would be {abs(given) / 1e9:.3f} seconds from 1970 on in nanoseconds; "
+                f"{given!r} nanoseconds would be only {abs(given) / 1e9:.3f} seconds from 1970; "
                 f"give int(seconds * 10**9) for a time in seconds"
             )
         return math.floor(given)
@@ -120,7 +120,7 @@ def bytes_of(given: Any) -> bytes:
 
 
 def buffer_of(given: Any) -> Any:
-    """Bytes, or another object with the bytes of one in memory, as it is."""
+    """``given``, if it is bytes or another object with the buffer interface."""
     try:
         memoryview(given).release()
     except TypeError:
@@ -129,7 +129,7 @@ def buffer_of(given: Any) -> Any:
 
 
 def writable_buffer_of(given: Any) -> Any:
-    """An object whose bytes can be changed, as it is."""
+    """``given``, if it is a buffer whose bytes can be changed."""
     with memoryview(buffer_of(given)) as view:
         if view.readonly:
             raise ValueError(f"{given!r:.80} cannot be changed; give a bytearray")
@@ -137,16 +137,16 @@ def writable_buffer_of(given: Any) -> Any:
 
 
 def bytes_in(given: Any) -> memoryview:
-    """The memory of an object that :func:`buffer_of` takes, byte by byte, however it counts it."""
+    """The memory of an object that :func:`buffer_of` accepts, as bytes whatever its items are."""
     view = memoryview(given)
     if not view.c_contiguous:
         raise ValueError(f"{given!r:.80} has gaps between its bytes")
-    # An empty one has no memory that could be cast.
+    # An empty view cannot be cast.
     return view.cast("B") if view.nbytes else memoryview(b"")
 
 
 def text_of(given: Any) -> str:
-    """A str that some bytes stand for."""
+    """``given``, if it is a str that can be encoded as bytes."""
     if not isinstance(given, str):
         raise ValueError(f"{given!r:.80} is no str")
     bytes_of(given)
@@ -154,7 +154,7 @@ def text_of(given: Any) -> str:
 
 
 def path_of(given: Any) -> Any:
-    """A path of the host, as it is: a str, bytes or an object with ``__fspath__``."""
+    """``given``, if it is a path of the host: a str, bytes or an object with ``__fspath__``."""
     problem = path_problem(given)
     if problem is not None:
         raise ValueError(f"{given!r:.80} {problem}")
@@ -162,18 +162,18 @@ def path_of(given: Any) -> Any:
 
 
 def path_problem(given: Any) -> str | None:
-    """Why ``given`` is no path of the host; None if it is one."""
+    """Why ``given`` is not a path of the host; None if it is one."""
     raw = given.__fspath__() if hasattr(type(given), "__fspath__") else given
     if not isinstance(raw, str | bytes):
         return "is no path"
     try:
-        return "holds a NUL byte, which no path does" if b"\0" in bytes_of(raw) else None
+        return "holds a NUL byte, which no path can" if b"\0" in bytes_of(raw) else None
     except ValueError:
         return HALF_A_PAIR
 
 
 def flag(given: Any) -> bool:
-    """True or False, and nothing that only counts as one of them."""
+    """True or False; other values are refused, even those that count as true or false."""
     if isinstance(given, bool):
         return given
     raise ValueError(f"{given!r:.80} is neither True nor False")

@@ -1,6 +1,6 @@
-"""Division of sizes and counts that rounds, and multiples.
+"""Rounding: division of sizes and counts, and multiples of a unit.
 
-Loops that handle every file of a tree spell these out, since a call would cost more than the rest.
+Loops over all files of a tree spell these out, since a call would cost more than the rest.
 """
 
 from __future__ import annotations

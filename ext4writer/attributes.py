@@ -1,7 +1,7 @@
 """The attributes of nodes, in one table.
 
-What goes over all attributes of a node goes over this table: how trees are laid over each other,
-what callers may give, rules, columns and their ranges, the identity of an image, manifests.
+All code that handles every attribute of a node uses this table: overlays of trees, the arguments of
+callers, rules, columns and their ranges, the identity of an image, manifests.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ class Attribute(NamedTuple):
     """One attribute."""
 
     name: str
-    """Of :class:`~ext4writer.Node`."""
+    """The name of the field of :class:`~ext4writer.Node`."""
     word: str
-    """What rules and messages call it."""
+    """Its name in rules and messages."""
     take: Callable[[Any], Any]
-    """What callers give -> what a node holds; ``ValueError`` with the reason if that is nothing."""
+    """Converts a caller's value to what a node holds, or raises ``ValueError`` with the reason."""
     most: int | None = None
     """The largest number that an inode holds; the smallest is 0."""
     may_be_none: bool = False
     is_time: bool = False
     for_parents: bool = False
-    """Whether a directory that is made for the sake of what it holds has the same."""
+    """Whether an implied parent directory gets the value of the node that it is created for."""
 
 
 POSIX_ACLS = (b"system.posix_acl_access", b"system.posix_acl_default")
@@ -62,7 +62,7 @@ ATTRIBUTES = {
     row.name: row
     for row in (
         Attribute("mode", "mode", mode_of, 0o7777),
-        # The plan says which owners are out of range.
+        # Planning refuses owners that are out of range.
         Attribute("uid", "uid", number_of, ID_MOST, for_parents=True),
         Attribute("gid", "gid", number_of, ID_MOST, for_parents=True),
         _time("mtime", may_be_none=False),
@@ -77,9 +77,9 @@ ATTRIBUTES = {
 """By name, in the order in which messages list them."""
 
 OTHER_TIMES = tuple(row for row in ATTRIBUTES.values() if row.is_time and row.may_be_none)
-"""All times but that of modification, which they are where a node does not state them."""
+"""All times but the modification time, which is their default where a node does not state them."""
 
 TAKEN_AS_INT = frozenset(
     row.name for row in ATTRIBUTES.values() if row.take in (mode_of, number_of, nanoseconds_of)
 )
-"""Those of which a node may hold any int; the plan says which are out of range."""
+"""Attributes for which a node may hold any int; planning refuses those that are out of range."""

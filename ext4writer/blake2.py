@@ -1,4 +1,4 @@
-"""blake2b without OpenSSL, which ``hashlib`` loads for digests of other kinds."""
+"""blake2b without loading OpenSSL, which ``hashlib`` needs only for other digests."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Checks what callers give against the types that functions declare.
+"""Checks arguments against the annotations of functions.
 
-Annotations are texts here, and most classes that they name are not loaded. So this module reads the
-texts: a function that is :func:`checked` needs no line of its own for each argument. A value whose
-meaning is plain is converted, such as ``"4"`` for an int; another one is refused with the name of
-the argument.
+Annotations are strings here, and most classes that they name are not loaded. So this module parses
+the strings, and a function that is :func:`checked` needs no code for each argument. A value with an
+unambiguous meaning, such as ``"4"`` for an int, is converted; any other value of the wrong type is
+refused with the name of the argument.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 Value = TypeVar("Value")
 Take = Callable[[Any], Any]
-"""What a caller gives -> what the function gets; ``ValueError`` with the reason if it is wrong."""
+"""Converts a caller's value to what the function gets, or raises ``ValueError`` with the reason."""
 
 
 class Kind(NamedTuple):
-    """What a name in an annotation stands for."""
+    """The meaning of a name in an annotation."""
 
     words: str
-    """What messages call it, after "neither"."""
+    """Its name in messages, after "neither"."""
     take: Take
 
 
 def _having(method: str, words: str, reason: str) -> Kind:
-    """Objects with a method."""
+    """The kind of all objects that have ``method``."""
 
     def take(given: Any) -> Any:
         if callable(getattr(given, method, None)):
@@ -63,7 +63,7 @@ def _number_of(given: Any) -> Any:
 
 def _bytes_of(given: Any) -> Any:
     if isinstance(given, str):
-        raise ValueError(f"{given!r:.80} is a str and no bytes; encode it")
+        raise ValueError(f"{given!r:.80} is a str, not bytes; encode it")
     return bytes_of(given)
 
 
@@ -86,12 +86,12 @@ def _trailer_of(given: Any) -> Any:
 
 
 def _output_of(given: Any) -> Any:
-    """What is no output at all is refused with what is known of it, when it is opened."""
+    """Check paths only: opening refuses what is not an output, with a better message."""
     return path_of(given) if isinstance(given, str | bytes) else given
 
 
 def _patterns_of(given: Any) -> Any:
-    """A function, one glob, or several."""
+    """Accept a function, one glob, or several."""
     if isinstance(given, str | bytes):
         return path_of(given)
     return given if callable(given) else _each_of(path_of)(given)
@@ -101,7 +101,7 @@ _FUNCTION = _having("__call__", "a function", "is no function")
 _PATH = Kind("a path", path_of)
 _MAPPING = Kind("a mapping", _mapping_of)
 _TAKEN_INSIDE = Kind("", _anything)
-"""What the function itself takes or refuses, in words of its own."""
+"""A value that the function itself checks, with its own messages."""
 
 KINDS = {
     "None": Kind("None", _nothing_of),
@@ -118,7 +118,7 @@ KINDS = {
     "OnDamage": _FUNCTION,
     "OnError": _FUNCTION,
     "SpoolMaker": _FUNCTION,
-    "Cancel": _having("is_set", "an Event", "has no is_set(), as a threading.Event has it"),
+    "Cancel": _having("is_set", "an Event", "has no method is_set(), as a threading.Event has"),
     "Change": _FUNCTION,
     "Store": _FUNCTION,
     "Trailer": Kind("a trailer", _trailer_of),
@@ -140,26 +140,26 @@ KINDS = {
         _TAKEN_INSIDE,
     ),
 }
-"""The names in annotations that are not those of classes of this library."""
+"""The names in annotations that are not names of classes of this library."""
 
 HINTS = {
     "Tree": "ext4writer.sources.directory() reads a folder",
-    "Layout": "plan() makes one",
+    "Layout": "plan() returns one",
     "Spec": "write Spec(size=...)",
     "Compression": "write Compression(level=...)",
     "Limits": "write sources.Limits(members=...)",
-    "Entry": "nix.read_contents() makes them",
-    "Registration": "nix.read_registration() makes one",
+    "Entry": "nix.read_contents() returns them",
+    "Registration": "nix.read_registration() returns one",
 }
-"""Where objects of a class come from."""
+"""How to get an object of a class, for messages."""
 
 
 def checked(
     *own: str,
 ) -> Callable[[Callable[Arguments, Answer]], Callable[Arguments, Answer]]:
-    """Let a function check its arguments, but for those that it takes or refuses on its ``own``.
+    """Decorate a function to check its arguments, except ``own``, which it checks itself.
 
-    The function raises :class:`SpecError` for a value that its annotations do not allow.
+    The function then raises :class:`SpecError` for a value that its annotations do not allow.
     """
 
     def decorated(function: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
@@ -191,7 +191,7 @@ def checked(
 def checked_if_it_fails(
     function: Callable[Arguments, Answer],
 ) -> Callable[Arguments, Answer]:
-    """Let a function answer for wrong arguments only where it fails; for what is called a lot."""
+    """Decorate a function to check its arguments only once it has failed; for frequent calls."""
 
     @wraps(function)
     def call(*args: Arguments.args, **options: Arguments.kwargs) -> Answer:
@@ -217,21 +217,21 @@ def checked_if_it_fails(
 
 
 def refuse_unbound(function: Any, args: Iterable[Any], options: Mapping[str, Any]) -> None:
-    """Raise :class:`SpecError` if a function has no such arguments, or lacks one."""
-    from .wrong_calls import refuse_unbound  # late: a program without mistakes needs none of it
+    """Raise :class:`SpecError` if a function does not have these arguments, or lacks one."""
+    from .wrong_calls import refuse_unbound  # late: a correct program never needs it
 
     refuse_unbound(function, args, options)
 
 
 def _refuse_callbacks(function: Any, args: Iterable[Any], options: Mapping[str, Any]) -> None:
-    """Raise :class:`SpecError` if a function among the arguments has not the parameters for it."""
+    """Raise :class:`SpecError` if a callback among the arguments has the wrong parameters."""
     from .wrong_calls import refuse_callbacks
 
     refuse_callbacks(function, args, options)
 
 
 def refuse_unknown(one: Any, unknown: Iterable[str]) -> NoReturn:
-    """The ``_refuse_unknown`` of a dataclass: raise :class:`SpecError` for what is no field."""
+    """The ``_refuse_unknown`` of a dataclass: raise :class:`SpecError` for unknown keywords."""
     from .wrong_calls import meant
 
     name = next(iter(unknown))
@@ -248,7 +248,7 @@ def taken_argument(name: str, given: Any, take: Callable[[Any], Value]) -> Value
 
 
 def check_fields(one: Any, *own: str) -> None:
-    """Convert and check the fields of a dataclass, as :func:`checked` does with arguments."""
+    """Convert and check the fields of a dataclass except ``own``, like :func:`checked`."""
     for field in fields(one):
         if field.name not in own:
             given = getattr(one, field.name)
@@ -258,7 +258,7 @@ def check_fields(one: Any, *own: str) -> None:
 
 
 def _names_of(function: Any) -> tuple[str, ...]:
-    """The arguments that may be given by their position."""
+    """The names of the arguments that may be positional."""
     code = function.__code__
     names: tuple[str, ...] = code.co_varnames[: code.co_argcount]
     return names
@@ -274,7 +274,7 @@ _takes: dict[str, Take] = {}
 
 
 def take_of(annotation: str) -> Take:
-    """What takes values of an annotation, which is a text."""
+    """The converter for values of an annotation, which is a string."""
     take = _takes.get(annotation)
     if take is None:
         take = _takes[annotation] = _made(annotation)
@@ -309,7 +309,7 @@ def _made(annotation: str) -> Take:
 
 
 def _alternatives(annotation: str) -> Iterator[str]:
-    """The parts of a union."""
+    """Yield the members of a union; brackets may contain further unions."""
     part, depth = "", 0
     for word in annotation.split(" | "):
         part = f"{part} | {word}" if part else word
@@ -320,7 +320,7 @@ def _alternatives(annotation: str) -> Iterator[str]:
 
 
 def _name_of(part: str) -> str:
-    """``PathLike`` of ``os.PathLike[str]``."""
+    """The bare name in an annotation, such as ``PathLike`` in ``os.PathLike[str]``."""
     return part.partition("[")[0].rpartition(".")[2]
 
 
@@ -337,7 +337,7 @@ def _with_article(name: str) -> str:
 
 
 def _each_of(take: Take) -> Take:
-    """Several values; a text is one, though it is a sequence of characters."""
+    """The converter for several values; a str is refused, though it is a sequence."""
 
     def take_each(given: Any) -> Any:
         if isinstance(given, str | bytes) or not isinstance(given, Iterable):
@@ -352,7 +352,7 @@ def _each_of(take: Take) -> Take:
 
 
 def _of_class(name: str) -> Take:
-    """Objects of the class ``name`` of this library, or of a class below it."""
+    """The converter for objects of this library's class ``name`` or its subclasses."""
 
     def take(given: Any) -> Any:
         if any(kind.__name__ == name for kind in type(given).__mro__):

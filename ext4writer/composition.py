@@ -1,4 +1,4 @@
-"""How directories are copied and laid over each other. Without recursion: trees may be deep."""
+"""Copies directories and overlays them. Nothing here is recursive, since trees may be deep."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KINDS = {
 }
 
 Trail = tuple["Trail", bytes] | None
-"""A path as its last name and the trail of its parent, so that a deep one costs no copy."""
+"""A path as the trail of its parent and its last name, which makes deep paths cheap to extend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +47,20 @@ class _Waiting:
     name: bytes
     node: Directory
     here: Trail
-    """The link's place in the lower tree."""
+    """The link's path in the lower tree."""
     there: Trail
-    """The directory's place in the upper tree."""
+    """The directory's path in the upper tree."""
 
 
 class _Moved(dict[bytes, "_Moved"]):
-    """Directories of the upper tree that are elsewhere in the lower one, by name."""
+    """Directories of the upper tree that have another path in the lower one, by name."""
 
     __slots__ = ("place",)
 
     def __init__(self) -> None:
         super().__init__()
         self.place: list[bytes] | None = None
-        """The path of this one; None if it only leads to others."""
+        """This directory's path in the lower tree; None if only directories below it moved."""
 
     def at(self, names: Sequence[bytes]) -> _Moved:
         """The entry of the directory ``names``."""
@@ -73,12 +73,12 @@ class _Moved(dict[bytes, "_Moved"]):
 class Overlay:
     """Lays ``upper`` over ``root``, which then holds nodes of both.
 
-    Directories merge and take the attributes of ``upper``, unless those are only implied; any other
-    node replaces the one in its place. With ``follows_links``, a directory at the place of a
-    symbolic link to a directory keeps the link, and its entries go where the link leads: for an
-    implied directory always, for a stated one if ``keeps_links``. Replacing something of another
-    kind is in ``losses``, unless ``is_layer``: then links of ``root`` are not followed and
-    replacing is not a loss, because the layers of a container image are one source.
+    Directories merge and take the attributes of ``upper``, unless those are only implied. Any other
+    node replaces the one at its path. Where ``root`` has a symbolic link to a directory and
+    ``upper`` has a directory, the link stays and the directory's entries go where the link leads:
+    always for an implied directory, and with ``keeps_links`` for a stated one. Replacing a node of
+    another kind is recorded in ``losses``. With ``is_layer``, links of ``root`` are not followed
+    and replacing is not a loss, because the layers of a container image are one source.
 
     Links are followed after everything else is in place, in the order of their paths, so the result
     does not depend on the order of entries in directories.
@@ -97,7 +97,7 @@ class Overlay:
         self.restated: set[Directory] = set()
         """Directories of ``root`` whose attributes were replaced."""
         self.changed: ChangedLosses | None = None
-        """Hears, before something changes, which losses of ``root`` that may concern."""
+        """Notified before each change which losses of ``root`` the change may affect."""
         self._root = root
         self._upper = upper
         self._keeps_links = keeps_links
@@ -105,15 +105,14 @@ class Overlay:
         self._takes_top = takes_top
         self._waiting: list[_Waiting] = []
         self._moved = _Moved()
-        """Directories of the upper tree that are elsewhere in the lower one."""
+        """Directories of the upper tree that have another path in the lower one."""
         self._above: dict[Node, Trail] | None = None
-        """The places of nodes in the upper tree, known once links are followed."""
+        """The paths of nodes in the upper tree; None until links are followed."""
 
     def lay(self, at: Sequence[bytes]) -> None:
         """Lay the root of the upper tree at ``at``; missing parents become implied directories.
 
-        Raises :class:`TreeError` if a parent is something other than a directory, or a symbolic
-        link that leads to none.
+        Raises :class:`TreeError` if a parent is not a directory, nor a symbolic link to one.
         """
         if not at:
             self._merge(self._root, self._upper, None, None, takes_top=self._takes_top)
@@ -178,13 +177,13 @@ class Overlay:
                     self._put(mine, name, node, (here, name), (there, name))
 
     def _losses_at(self, here: Trail) -> Branch | None:
-        """The losses of the lower tree at and below a path, if there are any."""
+        """The losses of the lower tree at and below a path; None if there are none."""
         return None if self.changed is None else self.changed.index.branch(_names(here))
 
     def _note_changes(
         self, lost: Branch, mine: Directory, others: Directory, takes_top: bool
     ) -> None:
-        """Note the losses at and below ``mine`` that merging ``others`` into it may concern."""
+        """Note the losses at and below ``mine`` that merging ``others`` into it may affect."""
         assert self.changed is not None
         if takes_top:
             self.changed.at(lost)
@@ -229,7 +228,7 @@ class Overlay:
                 )
             )
             return
-        # A new link in its place may lead elsewhere than the one just followed.
+        # The new link may have another target than the one that was just followed.
         is_other_way = (
             self._above is not None
             and isinstance(old, Symlink)
@@ -249,10 +248,10 @@ class Overlay:
     # -- links ---------------------------------------------------------------------------------
 
     def _follow_links(self) -> None:
-        """Put the waiting directories where the links in their place lead.
+        """Merge the waiting directories into the targets of the links at their paths.
 
         One of them may bring the target of another one's link, so dangling links are tried again
-        as long as that helps. The remaining directories replace their links.
+        while that makes progress. The remaining directories replace their links.
         """
         for _ in range(LINKS_FOLLOWED):
             if not self._waiting:
@@ -269,7 +268,7 @@ class Overlay:
         self._waiting = []
 
     def _follow(self, one: _Waiting) -> bool:
-        """Put ``one`` where its link leads; False if that is not a directory."""
+        """Merge ``one`` into the target of its link; False if the target is not a directory."""
         if not self._is_in_place(one):
             return True
         link = one.parent.children.get(one.name)
@@ -280,15 +279,15 @@ class Overlay:
         if not isinstance(place.node, Directory):
             return False
         self._moved.at(_names(one.there)).place = place.names
-        self._tell_of_attributes(one, link, place)
+        self._note_attributes(one, link, place)
         here: Trail = None
         for name in place.names:
             here = (here, name)
         self._merge(place.node, one.node, here, one.there, takes_top=False)
         return True
 
-    def _tell_of_attributes(self, one: _Waiting, link: Symlink, place: Place) -> None:
-        """Note attributes that the target of a link does not take, as in GNU tar."""
+    def _note_attributes(self, one: _Waiting, link: Symlink, place: Place) -> None:
+        """Note a loss if the link's target keeps other attributes than ``one``, as in GNU tar."""
         node = place.node
         assert node is not None
         if one.node.implied:
@@ -307,7 +306,7 @@ class Overlay:
             )
 
     def _is_in_place(self, one: _Waiting) -> bool:
-        """Whether the link's directory is still in the tree; if not, note a loss."""
+        """Whether the directory with the link is still in the tree; if not, note a loss."""
         node: Node | None = self._root
         above, _ = one.here or (None, b"")
         for name in _names(above):
@@ -339,7 +338,7 @@ def _path(trail: Trail) -> bytes:
 
 
 def _described(node: Node) -> str:
-    """``node`` in the words of the report."""
+    """``node`` as messages describe it."""
     if isinstance(node, Directory):
         count = len(node.children)
         return f"the directory with {count} {'entry' if count == 1 else 'entries'}"
@@ -349,7 +348,7 @@ def _described(node: Node) -> str:
 
 
 def _trails(root: Directory) -> dict[Node, Trail]:
-    """The places of all nodes below ``root``; for hard links, the last one found."""
+    """The paths of all nodes below ``root``; for hard links, the last one found."""
     trails: dict[Node, Trail] = {}
     pending: list[tuple[Directory, Trail]] = [(root, None)]
     while pending:
@@ -362,7 +361,7 @@ def _trails(root: Directory) -> dict[Node, Trail]:
 
 
 def copy_of(root: Directory) -> Directory:
-    """Copy ``root`` and all nodes below it; contents are shared and hard links remain."""
+    """Copy ``root`` and all nodes below it; contents are shared and hard links are kept."""
     twins: dict[Node, Node] = {}
     top = _copy_of(root)
     pending = [top]

@@ -1,7 +1,7 @@
-"""The bytes of a regular file, described so that they can be read later, once or twice.
+"""The content of a regular file, which is read later, once or twice.
 
 The exact size of a content is known from the start. Planning may read it to find holes; emission
-reads it once. Both go through :meth:`Content.open`, so nothing is held open in between.
+reads it once. Both use :meth:`Content.open`, so no file stays open in between.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ O_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 
 
 MARGIN = 64
-"""Bytes of a buffer that are skipped. ``malloc`` puts large buffers 16 bytes after the start of a
-page, and the kernel copies pages to such addresses at a third of the speed (measured on x86: source
-and destination then differ by a few bytes in the low bits of their addresses)."""
+"""Bytes to skip at the start of a buffer. ``malloc`` places large buffers 16 bytes after the start
+of a page, and the kernel copies pages to such addresses at a third of the speed (measured on x86:
+source and destination then differ by a few bytes in the low bits of their addresses)."""
 
 
 def reading_buffer(size: int) -> memoryview:
@@ -46,11 +46,11 @@ def reading_buffer(size: int) -> memoryview:
 
 
 _seeking = threading.Lock()
-"""Held on systems without pread and pwrite, since threads share a descriptor's position."""
+"""A lock for systems without pread and pwrite, where threads share a descriptor's position."""
 
 
 def read_at(fd: int, view: memoryview, offset: int) -> int:
-    """Read into ``view`` from byte ``offset``; return the count, which is 0 only at the end."""
+    """Read into ``view`` from byte ``offset``; return the count of bytes, 0 only at the end."""
     if hasattr(os, "preadv"):
         return os.preadv(fd, [view], offset)
     with _seeking:  # Windows
@@ -61,7 +61,7 @@ def read_at(fd: int, view: memoryview, offset: int) -> int:
 
 
 def write_at(fd: int, data: memoryview, offset: int) -> int:
-    """Write ``data``, or its first part, at byte ``offset``; return the count of bytes."""
+    """Write ``data``, or a first part of it, at byte ``offset``; return the count of bytes."""
     if hasattr(os, "pwrite"):
         return os.pwrite(fd, data, offset)
     with _seeking:
@@ -78,11 +78,11 @@ def write_all_at(fd: int, data: bytes | bytearray | memoryview, offset: int) -> 
 
 
 FileId = tuple[int, int]
-"""Identifies a file of the host under any name: device and inode number."""
+"""Device and inode number, which identify a file of the host under any name."""
 
 
 def file_id(status: os.stat_result) -> FileId:
-    """The identity of a file; all nodes of a block device have the same one."""
+    """The identity of a file; all device nodes of one block device have the same one."""
     if stat.S_ISBLK(status.st_mode):
         return -1, status.st_rdev
     return status.st_dev, status.st_ino
@@ -97,7 +97,7 @@ def id_at(path: bytes) -> FileId | None:
 
 
 class _Kept(threading.local):
-    """What contents keep open between reads in this thread."""
+    """What contents keep open between reads, for each thread."""
 
     users = 0
     closers: tuple[Callable[[], None], ...] = ()
@@ -128,7 +128,7 @@ class KeepingOpen:
                 close()
 
     def __enter__(self) -> None:
-        """Do nothing; it began in the constructor."""
+        """Do nothing; the constructor has done the work."""
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -147,10 +147,10 @@ Stamp = int
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
-    """Change time, modification time and inode number, added up.
+    """The sum of change time, modification time and inode number.
 
     A write sets both times, and nothing can set the change time back; another file at the same path
-    has another inode or a later change time. Sums are made faster than other ways to fold them.
+    has another inode or a later change time. A sum is the fastest way to combine them.
     """
     return status.st_ctime_ns + status.st_mtime_ns + status.st_ino
 
@@ -158,10 +158,9 @@ def stamp_of(status: os.stat_result) -> Stamp:
 class Reader(Protocol):
     """One content while it is open.
 
-    ``fd`` is a descriptor whose bytes from ``fd_offset`` on are the content, for copies inside the
-    kernel, or None. ``readinto`` must be called with ascending offsets that do not overlap earlier
-    calls; the reader of a content with ``random_access`` allows any order. Errors call the content
-    ``path``.
+    ``fd`` is a descriptor for copies inside the kernel, or None; the content starts at its byte
+    ``fd_offset``. ``readinto`` must be called with ascending offsets that do not overlap earlier
+    calls, unless the content has ``random_access``. ``path`` names the content in errors.
     """
 
     fd: int | None
@@ -171,11 +170,11 @@ class Reader(Protocol):
     def path(self) -> bytes: ...
 
     def readinto(self, view: memoryview, offset: int) -> int:
-        """Fill ``view`` from byte ``offset``; return the count, short only at the end."""
+        """Fill ``view`` from byte ``offset``; return the count of bytes, short only at the end."""
         ...
 
     def check_unchanged(self) -> None:
-        """Raise :class:`SourceChangedError` if it no longer has ``Content.size`` bytes."""
+        """Raise :class:`SourceChangedError` if the content no longer has ``Content.size`` bytes."""
         ...
 
     def close(self) -> None: ...
@@ -193,8 +192,8 @@ class Content(ABC):
     within_file: ClassVar[bool] = False
     """Whether it is part of a larger file of the host."""
     stored_zeros: ClassVar[bool] = False
-    """Whether it is nothing but zeros, which have blocks anyway: they are no hole, and they
-    are not written either, since an output has zeros where nothing is written."""
+    """Whether it is all zeros that get blocks instead of holes. They need not be written, since an
+    output has zeros where nothing is written."""
 
     def __repr__(self) -> str:
         path = getattr(self, "path", None)
@@ -209,41 +208,41 @@ class Content(ABC):
         return NEVER
 
     def container(self) -> object:
-        """The larger file that it is part of, to recognize it; for a class ``within_file``."""
+        """An object that identifies the larger file; for a class ``within_file``."""
         return None
 
     def file_id(self) -> FileId | None:
-        """The file of the host that is read, the larger one for a part; None if there is none."""
+        """The file of the host that is read, for a part the larger one; None if there is none."""
         return None
 
     def host_path(self) -> bytes | None:
-        """The path of that file, if it is the whole content and opened by its path."""
+        """The path of that file, if it is opened by path and the content is all of it."""
         return None
 
     @classmethod
     def packed(cls, contents: list[Self]) -> object:
-        """``contents`` of this class as plain values, which are pickled faster than objects."""
+        """``contents``, all of this class, as plain values that pickle faster than objects."""
         return contents
 
     @classmethod
     def unpacked(cls, packed: Any) -> list[Self]:
-        """The contents that were :meth:`packed`."""
+        """The contents that :meth:`packed` returned as plain values."""
         contents: list[Self] = packed
         return contents
 
     @abstractmethod
     def open(self) -> Reader:
-        """Open for reading; raise :class:`SourceError` naming the file where that fails."""
+        """Open for reading; raise :class:`SourceError` that names the file if that fails."""
 
     def data_segments(self) -> Iterable[Span] | None:
-        """Yield the spans, in bytes, that may hold data, ascending.
+        """Yield the spans in bytes that may hold data, ascending; the rest is known to be zeros.
 
-        The rest is known to be zeros. None if only the host knows.
+        None if only the host knows.
         """
         return None
 
     def read_whole(self, view: memoryview) -> None:
-        """Fill ``view``, which has ``size`` bytes, with the whole content.
+        """Fill ``view``, which has ``size`` bytes, with the content.
 
         Raises :class:`SourceChangedError` if the content no longer has ``size`` bytes.
         """
@@ -259,14 +258,14 @@ class Content(ABC):
             reader.close()
 
     def read_bytes(self) -> bytes:
-        """The whole content, which should be small. Raises like :meth:`read_whole`."""
+        """The content as bytes; it should be small. Raises like :meth:`read_whole`."""
         data = bytearray(self.size)
         with memoryview(data) as view:
             self.read_whole(view)
         return bytes(data)
 
     def read_pieces(self, buffer: memoryview) -> Iterator[memoryview]:
-        """Yield the whole content from front to back, in parts that are read into ``buffer``.
+        """Yield the content from front to back, in parts that are read into ``buffer``.
 
         Each part is valid until the next. Raises like :meth:`read_whole`: before the last part if
         there are fewer than ``size`` bytes, after it if there are more.
@@ -294,9 +293,9 @@ class Content(ABC):
 
     @classmethod
     def read_side_by_side(cls, packed: Any, buffer: memoryview, block_size: int) -> int:
-        """Read each whole content into ``buffer``, aligned to blocks, with zeros between them.
+        """Read all contents into ``buffer``, each aligned to a block, with zeros between them.
 
-        They are given as :meth:`packed` returns them. Returns the end of the last one in bytes.
+        ``packed`` is what :meth:`packed` returned. Returns the end of the last content in bytes.
         Raises like :meth:`read_whole`.
         """
         start = end = 0
@@ -319,7 +318,7 @@ class ContentSource:
         """The name of the content in errors."""
 
     def read(self, size: int, /) -> bytes:
-        """At most ``size`` bytes; none at the end. Raises like :meth:`Content.read_whole`."""
+        """Return up to ``size`` bytes, none at the end. Raises like :meth:`Content.read_whole`."""
         data = bytearray(min(size, self._size - self._position))
         count = self._reader.readinto(memoryview(data), self._position) if data else 0
         self._position += count
@@ -329,19 +328,19 @@ class ContentSource:
 
 
 class Parcel:
-    """Pickles contents for another process, those of one class together."""
+    """Contents that are pickled for another process, runs of one class together."""
 
     __slots__ = ("_contents", "_packed")
 
     def __init__(self, contents: list[Content]) -> None:
         self._contents: list[Content] | None = contents
         self._packed: list[tuple[type[Content], Any]] | None = None
-        """The runs of one class as they came from another process. Most are read as they are, and
-        never made into objects."""
+        """The runs as they came from another process, each of one class. Most are read directly,
+        without creating objects."""
 
     @property
     def contents(self) -> list[Content]:
-        """All of them, in order."""
+        """All contents, in order."""
         if self._contents is None:
             self._contents = [each for kind, some in self._runs() for each in kind.unpacked(some)]
         return self._contents
@@ -350,7 +349,7 @@ class Parcel:
         return _unpacked_parcel, (self._runs(),)
 
     def _runs(self) -> list[tuple[type[Content], Any]]:
-        """The contents in order, packed, those of one class together."""
+        """The contents in order, packed, as runs of one class."""
         if self._packed is not None:
             return self._packed
         runs = []
@@ -383,7 +382,7 @@ class BytesContent(Content):
     first_generation = NEVER
 
     def __init__(self, data: bytes) -> None:
-        """Raises :class:`SpecError` for what is no bytes, such as a str."""
+        """Raises :class:`SpecError` if ``data`` is not bytes, for example a str."""
         if type(data) is not bytes:
             taken_argument("data", data, buffer_of)
         self.data = data
@@ -445,9 +444,9 @@ class DescriptorReader:
         declared: bool = False,
         stamp: Stamp | None = None,
     ) -> None:
-        """``declared`` says that the caller stated the size, and not the host.
+        """``declared`` means that the caller stated the size in bytes, and not the host.
 
-        With ``stamp``, the file must also keep its stamp.
+        If ``stamp`` is given, the file must also keep it.
         """
         self._stamp = stamp
         self._declared = declared
@@ -503,7 +502,7 @@ def changed_content(path: bytes) -> SourceChangedError:
     """The error for a file of the same size that was changed."""
     return SourceChangedError(
         path,
-        "changed after it was scanned, though not in size (its times or its inode are others); "
+        "changed after it was scanned, though not in size (its times or its inode differ); "
         "build again when nothing writes to it",
     )
 
@@ -520,7 +519,7 @@ class PathContent(Content):
         """``size`` in bytes is read from the host by default.
 
         Raises :class:`SourceError` if that fails or ``path`` is not a regular file, and
-        :class:`SpecError` for what is no path or no size.
+        :class:`SpecError` if an argument is not a path or size at all.
         """
         self.path = host_path(path)
         self._declared = size is not None
@@ -550,7 +549,7 @@ class PathContent(Content):
 
 
 def host_path(path: str | bytes | os.PathLike[str]) -> bytes:
-    """``path`` as bytes; raises :class:`SpecError` for what is none."""
+    """``path`` as bytes; raises :class:`SpecError` if it is not a path."""
     try:
         encoded = os.fsencode(path)
     except (TypeError, UnicodeEncodeError):
@@ -564,7 +563,7 @@ def host_path(path: str | bytes | os.PathLike[str]) -> bytes:
 def open_source(path: bytes) -> int:
     """Open ``path`` for reading; raises a :class:`SourceError` that names it.
 
-    This does not block on a pipe in the place of a file, which may never have a writer.
+    A pipe in place of the file does not block the call, though it may never have a writer.
     """
     try:
         return os.open(path, os.O_RDONLY | O_CLOEXEC | O_BINARY | O_NONBLOCK)
@@ -573,7 +572,7 @@ def open_source(path: bytes) -> int:
 
 
 def open_unseen(path: bytes) -> int:
-    """:func:`open_source` for a file that nothing has looked at: it cannot have vanished."""
+    """:func:`open_source` for a file that was not examined before, so it cannot have vanished."""
     try:
         return open_source(path)
     except SourceChangedError as error:

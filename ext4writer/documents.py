@@ -1,7 +1,7 @@
 """Reads documents of the host, such as tables, rules and manifests: regular files of bounded size.
 
-A pipe may block for ever, a device may never end, and opening one may have side effects. So neither
-is opened, except that /dev/null is read as an empty document.
+A pipe may block for ever, a device may never end, and opening a device may have side effects. So
+neither is opened, except that /dev/null is read as an empty document.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import BinaryIO
 from .errors import SourceError
 
 DOCUMENT_BYTES = 256 << 20
-"""The largest document, in bytes, that is read as a whole."""
+"""The largest document, in bytes, that is read into memory."""
 CHUNK_BYTES = 1 << 20
 
 _FLAGS = (
@@ -36,8 +36,8 @@ _KINDS = (
 def open_document(path: str | bytes) -> BinaryIO:
     """Open the regular file ``path``; raises :class:`SourceError` for anything else."""
     try:
-        # Check before opening, because that alone has side effects on some devices, and again
-        # afterwards, because another file may have taken its place.
+        # Check before opening, which has side effects on some devices, and again afterwards,
+        # because another file may have taken its place.
         _check(path, os.stat(path))
         fd = os.open(path, _FLAGS)
         try:
@@ -87,4 +87,4 @@ def _check(path: str | bytes, status: os.stat_result) -> None:
     if stat.S_ISREG(status.st_mode) or _is_null(status):
         return
     kind = next((name for test, name in _KINDS if test(status.st_mode)), "no file")
-    raise SourceError(path, f"is {kind}, and a regular file is needed here")
+    raise SourceError(path, f"is {kind}; give a regular file")

@@ -1,7 +1,7 @@
-"""Every error the library raises on purpose.
+"""The errors that the library raises deliberately.
 
 Each one names its cause, such as a path of the tree or a record and field, and says what to do.
-Any other exception is a bug of this library.
+Any other exception is a bug in this library.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def display_path(path: bytes | str) -> str:
 
 
 SHOWN_OF_PATH = 300
-"""Bytes of a path that a message shows; paths of archives may be very long."""
+"""The most bytes of a path in a message; paths in archives may be very long."""
 
 
 def short_path(path: bytes) -> str:
@@ -31,13 +31,13 @@ def _escaped(character: str) -> str:
     try:
         raw = character.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        # Half of a pair, which no path of bytes holds, but a text may.
+        # Half of a surrogate pair: no bytes decode to one, but a str may hold one.
         raw = character.encode("utf-8", "surrogatepass")
     return "".join(f"\\x{byte:02x}" for byte in raw)
 
 
 LINE_MOST = 8000
-"""Characters of a message, enough for the longest path that Linux accepts."""
+"""The most characters of a message, enough for the longest path that Linux accepts."""
 _LINE_END = 1000
 
 
@@ -45,7 +45,7 @@ def one_line(text: str) -> str:
     """``text`` as one printable line of at most :data:`LINE_MOST` characters.
 
     Messages contain names from archives and directories. These may hold newlines, which would look
-    like lines of a report, and control sequences for terminals.
+    like lines of a report, or control sequences for terminals.
     """
     if len(text) > LINE_MOST:
         cut = len(text) - LINE_MOST + 60
@@ -57,14 +57,14 @@ def one_line(text: str) -> str:
 
 
 def counted(count: object, one: str, several: str) -> str:
-    """``count`` with the right word after it, such as "1 loss" and "2 losses"."""
+    """``count`` and its noun in the right number, such as "1 loss" and "2 losses"."""
     return f"{count} {one if count == 1 else several}"
 
 
 class Ext4WriterError(Exception):
     """Base of all deliberate errors; ``str()`` of one is a single complete line.
 
-    Every one can be pickled, whatever its constructor takes.
+    All of them can be pickled, whatever arguments their constructors have.
     """
 
     def __init__(self, message: str = "") -> None:
@@ -84,7 +84,7 @@ class SpecError(Ext4WriterError):
     """An option of the Spec, or an argument of a function, is wrong or contradicts another one.
 
     ``option`` is the name of the Spec's attribute, or of the argument. ``others`` are the names of
-    further options in ``problem``, for a program whose users know them under other names.
+    further options in ``problem``, so that a program can replace them with its own names.
     """
 
     def __init__(self, option: str, problem: str, *others: str) -> None:
@@ -94,8 +94,8 @@ class SpecError(Ext4WriterError):
         super().__init__(f"{option}: {problem}")
 
     def under(self, names: Mapping[str, str]) -> str:
-        """The message with the names that options have for the users of a program."""
-        import re  # late: a program without mistakes needs none of it
+        """The message with a program's own names for options; ``names`` maps attribute to name."""
+        import re  # late: a correct program never needs it
 
         problem = self.problem
         for other in self.others:
@@ -126,9 +126,10 @@ class SourceChangedError(SourceError):
 
 
 class DeclaredSizeError(SourceError):
-    """A content has another size than the caller declared; ``declared`` and ``held`` are in bytes.
+    """A content does not have the size that the caller declared.
 
-    ``held`` is None where it has more, and the rest was not read.
+    ``declared`` and ``held`` are in bytes. ``held`` is None if the content has more than declared,
+    since the rest was not read.
     """
 
     def __init__(self, path: bytes | str, declared: int, held: int | None) -> None:
@@ -136,16 +137,16 @@ class DeclaredSizeError(SourceError):
         self.held = held
         super().__init__(
             path,
-            f"its declared size is {declared}, and it holds {'more' if held is None else held}; "
-            "give the bytes that it has as size=",
+            f"its declared size is {declared}, but it holds {'more' if held is None else held}; "
+            "give its real size in bytes as size=",
         )
 
 
 class ArchiveError(SourceError):
-    """An archive is damaged, truncated, or holds something that a tree cannot.
+    """An archive is damaged or truncated, or holds something that a tree cannot represent.
 
     ``path`` is the archive, ``member`` the name of the entry in it, ``offset`` the byte of the
-    uncompressed archive where the entry begins; either may be None if it is unknown.
+    uncompressed archive where the entry begins. ``member`` and ``offset`` are None if unknown.
     """
 
     def __init__(
@@ -201,7 +202,7 @@ class OutputError(Ext4WriterError):
 
 
 class PlanError(Ext4WriterError):
-    """A plan cannot be saved in a file, or a file holds none; ``path`` names the file."""
+    """A plan cannot be saved, or a file does not hold a plan; ``path`` names the file."""
 
     def __init__(self, path: bytes | str, problem: str) -> None:
         self.path = path
@@ -210,7 +211,7 @@ class PlanError(Ext4WriterError):
 
 
 class RecordError(Ext4WriterError):
-    """A value does not fit its on-disk field, or the record has no field of that name."""
+    """A value does not fit its on-disk field, or the record has no field with that name."""
 
     def __init__(self, record: str, field: str, problem: str) -> None:
         self.record = record
@@ -220,7 +221,7 @@ class RecordError(Ext4WriterError):
 
 
 class ImageError(Ext4WriterError):
-    """An image cannot be read at all, or not in the requested way; ``path`` names it."""
+    """An image cannot be read, or not in the requested way; ``path`` names the image."""
 
     def __init__(self, path: bytes | str, problem: str) -> None:
         self.path = path
@@ -229,12 +230,13 @@ class ImageError(Ext4WriterError):
 
 
 class NotFoundError(ImageError):
-    """An image has nothing at a path; ``path`` is the path inside the image."""
+    """An image has no file at a path; ``path`` is the path inside the image."""
 
 
 DamageKind: TypeAlias = Literal["value", "past-end", "unmapped", "missing", "depth"]
-"""What is wrong of a field: its value; that what it counts or names lies past the end of the image,
-is mapped to no block, or is not there; or that a node says another depth than its place in a tree.
+"""What is wrong with a field. "value": its own value. "past-end", "unmapped" and "missing": what it
+counts or refers to lies past the end of the image, has no block, or does not exist. "depth": a node
+of an extent tree states another depth than its level in the tree.
 """
 
 
@@ -242,7 +244,7 @@ class DamageError(Ext4WriterError):
     """An image violates the ext4 format, so that part of it cannot be read.
 
     ``record`` and ``field`` name the damaged field, ``offset`` is its byte in the file system,
-    ``ino`` the inode to which it belongs, if there is one, and ``kind`` says what is wrong of it.
+    ``ino`` the number of the inode that it belongs to or None, and ``kind`` what is wrong with it.
     """
 
     def __init__(
@@ -270,7 +272,7 @@ class OverrideError(Ext4WriterError):
 
 
 class WorkerError(Ext4WriterError):
-    """A worker process ended before its work was done."""
+    """A worker process ended before its work was complete."""
 
 
 class CancelledError(Ext4WriterError):

@@ -1,10 +1,11 @@
-"""Tasks shared out between this process and others that are forked from it.
+"""Distributes tasks between this process and others that are forked from it.
 
-Threads of one interpreter take turns at running Python; each process has an interpreter of its own.
-A :class:`ProcessPool` is forked once, while there is little memory to share, and serves one stage
-of the work after the other. A fork has the modules and open files of this process. All else travels
-with the tasks, through pipes: merely using an inherited object changes its reference count, which
-copies its memory page. No semaphore, shared memory or file is needed, so it works in a sandbox.
+Threads of one interpreter take turns at running Python; each process has its own interpreter. The
+processes of a :class:`ProcessPool` are forked once, while there is little memory to share, and do
+one stage of the work after another. A forked process inherits modules and open files. All other
+data is sent with the tasks, through pipes: merely using an inherited object changes its reference
+count, which copies its memory page. No semaphore, shared memory or file is needed, so a pool works
+in a sandbox.
 """
 
 from __future__ import annotations
@@ -35,22 +36,22 @@ Task_contra = TypeVar("Task_contra", contravariant=True)
 Answer_co = TypeVar("Answer_co", covariant=True)
 
 FULL_LOAD = 16
-"""Weight of tasks that keeps a process supplied while this one is busy."""
+"""Total weight of tasks that keeps another process supplied while this one is busy."""
 
 LENGTH_BYTES = 8
 """Bytes of the length that precedes each pickle in a pipe."""
 
 PIPE_BYTES = 1 << 20
 SECONDS_TO_WAIT_FOR_ROOM = 0.002
-"""A process with much to read sends few answers, so this one must also wake without any."""
+"""A process that has much to read sends few answers, so this one must wake up without any."""
 
 BEGIN, TASK, END = range(3)
-"""Messages from this process."""
+"""Kinds of messages from this process."""
 ANSWER, DONE, FAILURE, FINISHED = range(4)
-"""Messages from the others."""
+"""Kinds of messages from the other processes."""
 
 NEVER = 1 << 62
-"""A generation that is never reached."""
+"""A generation of processes that is never reached."""
 
 SIGNALS = {
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -63,15 +64,15 @@ _generations = 0
 
 
 def next_generation() -> int:
-    """The first generation of processes that will inherit a file that is opened now."""
+    """The first generation of processes that inherits a file that is opened now."""
     return _generations + 1
 
 
 class Worker(Protocol[Task_contra, Answer_co]):
-    """The work of a process in one stage; it is pickled and sent there."""
+    """The work of one stage; it is pickled and sent to each process."""
 
     def begin(self) -> None:
-        """Called first, and only in forked processes, which may change directory."""
+        """Called first, only in forked processes; it may change the working directory."""
         ...
 
     def do(self, task: Task_contra, /) -> Iterable[Answer_co]:
@@ -79,7 +80,7 @@ class Worker(Protocol[Task_contra, Answer_co]):
         ...
 
     def finish(self) -> None:
-        """Called when there are no more tasks; may raise like ``do``."""
+        """Called when there are no more tasks; may raise what ``do`` raises."""
         ...
 
 
@@ -91,11 +92,11 @@ class _Process:
         self.tasks_fd = tasks_fd
         self.answers_fd = answers_fd
         self.pending: dict[int, int] = {}
-        """Number -> weight of its unanswered tasks, in order."""
+        """Number -> weight of its tasks that are not done, in order."""
         self.load = 0
-        """The sum of the weights."""
+        """The sum of these weights."""
         self.latest = -1
-        """Number of the last task that it answered."""
+        """Number of the last task that it has done."""
         self.received = bytearray()
         self.at_work = False
         """Whether it has begun a stage and not finished it."""
@@ -104,9 +105,9 @@ class _Process:
 class ProcessPool:
     """This process and ``processes - 1`` others, forked when the first stage needs them.
 
-    Use it as a context; leaving it ends the processes, whatever they do. If the system cannot fork,
-    the pool is this process alone. It is meant for programs that have no other threads when it
-    forks.
+    Use it as a context; leaving the context kills the processes, even if they are busy. If the
+    system cannot fork, the pool is this process alone. A program should have no other threads when
+    the pool forks.
     """
 
     @checked_if_it_fails
@@ -114,9 +115,9 @@ class ProcessPool:
         """Raises :class:`SpecError` if ``processes`` is not a positive whole number."""
         self.processes = taken_argument("processes", processes, count_of)
         if self.processes < 1:
-            raise SpecError("processes", f"{self.processes} do nothing; this one is the first")
+            raise SpecError("processes", f"{self.processes} processes do nothing; give 1 or more")
         self.generation = NEVER
-        """The number of this pool, in the order in which the program forked its pools."""
+        """The number of this pool, counted in the order in which the program forked its pools."""
         self._others: list[_Process] = []
         self._selector: selectors.BaseSelector | None = None
 
@@ -137,12 +138,12 @@ class ProcessPool:
         return can_fork and self.processes > 1 and (self._selector is None or bool(self._others))
 
     def start(self) -> bool:
-        """Fork, unless that is done already; return whether there are other processes."""
+        """Fork, unless that has been done; return whether there are other processes."""
         global _generations  # noqa: PLW0603 (files are opened between the starts of pools)
         if self._selector is None and self.can_share:
             _generations += 1
             self.generation = _generations
-            # Late, as most commands on small trees fork nothing; the same holds for pickle.
+            # Late, since commands on small trees rarely fork; the same holds for pickle.
             import selectors
 
             self._selector = selectors.DefaultSelector()
@@ -150,7 +151,7 @@ class ProcessPool:
                 for _ in range(self.processes - 1):
                     self._fork()
             except OSError:
-                pass  # a limit on processes or descriptors: fewer will do
+                pass  # a limit on processes or descriptors: continue with fewer
             except BaseException:
                 self.close()
                 raise
@@ -161,7 +162,7 @@ class ProcessPool:
         return first_generation <= min(self.generation, _generations + 1)
 
     def close(self) -> None:
-        """End the other processes at once. This one does the remaining work alone."""
+        """Kill the other processes immediately. This one does the remaining work alone."""
         for process in self._others[:]:
             with suppress(OSError):
                 os.kill(process.pid, signal.SIGKILL)
@@ -178,7 +179,7 @@ class ProcessPool:
         try:
             fds += _pipe()
             fds += _pipe()
-            # A handler that raised between here and _serve would run the caller's code twice.
+            # If a handler raised between here and _serve, the caller's code would run twice.
             with _signals_held():
                 pid = os.fork()
                 if not pid:
@@ -208,16 +209,17 @@ class ProcessPool:
         _close(process.answers_fd)
         try:
             return os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1])
-        except OSError:  # the program waits for its children elsewhere, most likely
+        except OSError:  # most likely the program waits for its children elsewhere
             return None
 
 
 class Stage(Generic[Task, Answer]):
-    """One stage of the work of a pool; use it as a context, and :meth:`finish` at its end.
+    """One stage of the work of a pool; use it as a context, and call :meth:`finish` at its end.
 
     The other processes do the submitted tasks, in any order. Leaving the context without finishing
-    ends them, and the pool is this process alone from then on. If the ``worker`` cannot be pickled,
-    for instance because of a lambda, this process does everything: then there are no ``others``.
+    kills them, and the pool is this process alone from then on. If the ``worker`` cannot be
+    pickled, for instance because of a lambda, there are no ``others`` and this process must do
+    everything.
     """
 
     def __init__(self, pool: ProcessPool, worker: Worker[Task, Answer]) -> None:
@@ -255,33 +257,33 @@ class Stage(Generic[Task, Answer]):
 
     @property
     def others(self) -> int:
-        """The number of processes besides this one."""
+        """The number of processes other than this one."""
         return len(self._others)
 
     @property
     def busy(self) -> bool:
-        """Whether there are answers, or will be."""
+        """Whether answers have arrived or are still due."""
         return bool(self._early) or any(process.pending for process in self._others)
 
     @property
     def least_load(self) -> int:
-        """The load of the least busy process; infinite if there is none."""
+        """The load of the least busy process; ``NEVER`` if there is none."""
         return min((process.load for process in self._others), default=NEVER)
 
     @property
     def full(self) -> bool:
-        """Whether all processes have enough to do for now, or there are none."""
+        """Whether all processes have enough to do for now; also true if there are none."""
         return self.least_load >= FULL_LOAD
 
     @property
     def failed(self) -> bool:
-        """Whether :meth:`finish` will raise; nothing more is worth submitting."""
+        """Whether :meth:`finish` will raise, so that further tasks are useless."""
         return bool(self._failures)
 
     def submit(self, task: Task, weight: int = 1) -> None:
         """Send a task to the least busy process.
 
-        ``weight`` distinguishes large tasks from small ones, of which a process gets several.
+        ``weight`` is small for small tasks, so that a process gets several of them ahead.
         """
         if not self._others:
             return
@@ -301,7 +303,7 @@ class Stage(Generic[Task, Answer]):
         return found
 
     def finish(self) -> None:
-        """Wait until all tasks are done; raise the failure of the first task that failed."""
+        """Wait until all tasks are done; raise the error of the first task that failed."""
         message = _message((END, 0, None))
         for process in self._others[:]:
             self._send(process, message)
@@ -313,8 +315,8 @@ class Stage(Generic[Task, Answer]):
     def _send(self, process: _Process, message: bytes) -> None:
         """Send to a process, and receive answers meanwhile.
 
-        Otherwise both sides could block, each on a full pipe. The end of a process is noticed by
-        the end of its answers.
+        Otherwise both sides could block, each on a full pipe. If the process has ended, its pipe of
+        answers reports that.
         """
         assert self._pool._selector is not None
         view = memoryview(message)
@@ -340,8 +342,8 @@ class Stage(Generic[Task, Answer]):
             end = begin + int.from_bytes(received[start:begin], "little")
             if len(received) < end:
                 break
-            # Both are released by name: where tracebacks are pickled (tblib, which Dask installs),
-            # an error that was received keeps the frames below alive, and so what they name.
+            # Release both views explicitly: where tracebacks are pickled (tblib, which Dask
+            # installs), a received error keeps the frames below alive, and with them their views.
             with memoryview(received) as view, view[begin:end] as message:
                 kind, number, value = _unpacked(message)
             start = end
@@ -367,7 +369,7 @@ class Stage(Generic[Task, Answer]):
             (
                 number,
                 WorkerError(
-                    f"a process that shared the work {how}, perhaps for want of memory; "
+                    f"a worker process {how}, perhaps because memory ran out; "
                     "try again with one worker"
                 ),
             )
@@ -376,7 +378,7 @@ class Stage(Generic[Task, Answer]):
 
 @contextmanager
 def as_pool(processes: int | ProcessPool) -> Iterator[ProcessPool]:
-    """A pool of ``processes`` for the duration of the context, or the pool that is given."""
+    """A pool of ``processes`` for the duration of the context; a given pool is used as it is."""
     if isinstance(processes, ProcessPool):
         yield processes
     else:
@@ -385,7 +387,7 @@ def as_pool(processes: int | ProcessPool) -> Iterator[ProcessPool]:
 
 
 def _pipe() -> tuple[int, int]:
-    """A pipe with a buffer for several tasks or answers, as far as the system allows."""
+    """A pipe, with a buffer for several tasks or answers if the system allows."""
     ends = os.pipe()
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         with suppress(OSError):
@@ -403,14 +405,14 @@ def _signals_held() -> Iterator[None]:
 
 
 def _serve(tasks_fd: int, answers_fd: int, unused: list[int]) -> NoReturn:
-    """The whole life of a forked process. None of the program's own code may run after it."""
+    """Run a forked process to its end. None of the program's own code may run afterwards."""
     try:
-        # A closed pipe ends this process, so keep no copy of its other end.
+        # A closed pipe ends this process, so close its copies of the other ends.
         for fd in unused:
             _close(fd)
         for signum in SIGNALS:
             signal.signal(signum, signal.SIG_IGN)
-        # A collection would write to every object, and so copy all shared memory.
+        # A garbage collection would write to every object, which copies all shared memory.
         gc.disable()
         with open(tasks_fd, "rb", closefd=False) as tasks:
             _do_stages(_messages(tasks.read), answers_fd)
@@ -451,8 +453,8 @@ def _do_stages(messages: Iterator[tuple[int, int, Any]], answers_fd: int) -> Non
             _answer(answers_fd, FINISHED, None, None)
 
 
-def _told(error: BaseException) -> BaseException:
-    """``error``; for a bug, with its traceback as a note, since pickling drops tracebacks."""
+def _with_traceback(error: BaseException) -> BaseException:
+    """``error``; if it is a bug, with its traceback as a note, since pickling drops tracebacks."""
     if not isinstance(error, Ext4WriterError):
         import traceback
 
@@ -461,17 +463,17 @@ def _told(error: BaseException) -> BaseException:
 
 
 def _fail(fd: int, number: int | None, error: BaseException) -> None:
-    told = _told(error)
+    sent = _with_traceback(error)
     try:
-        _answer(fd, FAILURE, number, told)
+        _answer(fd, FAILURE, number, sent)
     except OSError:
         raise
     except Exception as problem:
-        told = TypeError(
+        sent = TypeError(
             f"{type(error).__qualname__}, which cannot be pickled ({problem}): {error}"
         )
-        told.__notes__ = error.__notes__[:] if hasattr(error, "__notes__") else []
-        _answer(fd, FAILURE, number, told)
+        sent.__notes__ = error.__notes__[:] if hasattr(error, "__notes__") else []
+        _answer(fd, FAILURE, number, sent)
 
 
 def _answer(fd: int, kind: int, number: int | None, value: object) -> None:

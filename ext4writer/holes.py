@@ -1,10 +1,10 @@
-"""Finds the zeros of a file that are worth a hole. Holes depend on content alone.
+"""Finds the runs of zeros in a file that become holes. Holes depend on content alone.
 
 The rule: every maximal run of zero blocks with at least ``hole_size`` bytes is a hole; the last
-block counts as if padded with zeros. Files up to ``FINE_FILE_BYTES`` that are at least as large as
-a hole are cheap to read whole, so there every zero block is a hole. The first block of a file is
-never in a hole, unless ``leading_hole`` allows it, because some boot loaders cannot read a file
-that begins with a hole.
+block counts as if padded with zeros. In files of at least ``hole_size`` and at most
+``FINE_FILE_BYTES``, which are cheap to read completely, every zero block is a hole. The first block
+of a file is never in a hole unless ``leading_hole`` allows it, because some boot loaders cannot
+read a file that begins with a hole.
 
 Any run of n blocks contains a block whose number is divisible by n, so a larger seekable file is
 sampled at those blocks only. Holes that the host reports save reading and do not change the result.
@@ -26,8 +26,8 @@ BlockRuns = list[Run]
 """Logical blocks of data, ascending."""
 
 FINE_FILE_BYTES = 512 * 1024
-"""The largest file, in bytes, that is read whole for its holes: that costs about as much as opening
-it and sampling a few blocks."""
+"""The largest file, in bytes, that is read completely to find holes: that costs about as much as
+opening it and sampling a few blocks."""
 
 SAMPLE_BYTES = 16
 ZERO_SAMPLE = bytes(SAMPLE_BYTES)
@@ -44,7 +44,7 @@ def data_ranges(
 
 
 class HoleFinder:
-    """Searches contents for holes by one rule, with one buffer for all of them.
+    """Searches contents for holes, with one rule and one buffer for all of them.
 
     Sizes are in bytes; ``hole_size`` is rounded up to whole blocks, and 0 finds no holes.
     """
@@ -61,8 +61,8 @@ class HoleFinder:
     def data_ranges(self, content: Content) -> BlockRuns | None:
         """The runs of blocks of ``content`` that hold data; None if all blocks do.
 
-        Raises :class:`SourceChangedError` if the content does not have its stated size, and errors
-        of reading.
+        Raises :class:`SourceChangedError` if the content does not have its stated size, and
+        :class:`SourceError` if it cannot be read.
         """
         size, least = content.size, self._least
         blocks = -(-size // self._block_size)
@@ -85,10 +85,10 @@ class HoleFinder:
         return _between(holes, blocks) if holes else None
 
     def _fine_ranges(self, content: Content, size: int, blocks: int) -> BlockRuns | None:
-        """The data of a small content. It is read whole, and each zero block is a hole."""
+        """The data of a small content, which is read completely; each zero block is a hole."""
         block_size = self._block_size
         if blocks > self._capacity:
-            # Double it, since new memory costs more than reading into it.
+            # Double the buffer, since allocating memory costs more than reading into it.
             self._capacity = 2 * blocks
             self._buffer = bytearray(MARGIN + self._capacity * block_size)
             self._view = memoryview(self._buffer)
@@ -132,7 +132,7 @@ def _between(holes: list[Span], blocks: int) -> BlockRuns:
 
 
 def _sequential_runs(zeros: _Zeros, blocks: int, first: int) -> Iterator[Span]:
-    """Yield all runs of zero blocks; known holes are skipped, the rest is read once in order."""
+    """Yield all runs of zero blocks: skip known holes, read the rest once, in order."""
     start = None
     chunk = end = 0
     while end < blocks:
@@ -161,7 +161,7 @@ def _sequential_runs(zeros: _Zeros, blocks: int, first: int) -> Iterator[Span]:
 
 
 def _sampled_runs(zeros: _Zeros, blocks: int, first: int, least: int) -> Iterator[Span]:
-    """Yield runs of zero blocks, at least all those of ``least`` blocks or more, each whole."""
+    """Yield maximal runs of zero blocks: all of ``least`` blocks or more, perhaps shorter ones."""
     floor = first
     block = zeros.next_sample(-(-first // least) * least, blocks, least)
     while block < blocks:
@@ -192,7 +192,7 @@ class _Zeros:
         self._sample_fd = reader.fd if hasattr(os, "pread") else None
 
     def load(self, block: int, count: int) -> None:
-        """Read up to ``count`` blocks from ``block`` on."""
+        """Read up to ``count`` blocks, starting at ``block``."""
         start = block * self._block_size
         length = min(count * self._block_size, self._size - start)
         with memoryview(self._buffer) as view:
@@ -213,7 +213,7 @@ class _Zeros:
         )
 
     def next_that_may_be_zero(self, block: int) -> int:
-        """The first loaded block from ``block`` on whose first byte is zero."""
+        """The first loaded block at or after ``block`` whose first byte is zero."""
         first = self._loaded_from
         first_bytes = self._first_bytes
         if first_bytes is None:
@@ -248,7 +248,8 @@ class _Zeros:
             places = range(base + position, base + data_end, stride)
             samples = map(os.pread, repeat(self._sample_fd), repeat(SAMPLE_BYTES), places)
             try:
-                # A read may return fewer bytes, so a sample may be short; the block is read again.
+                # A read may return fewer bytes, so a sample may be short; the caller reads the
+                # whole block.
                 return block + step * indexOf(map(ZERO_SAMPLE.startswith, samples), True)
             except ValueError:
                 block += step * len(places)
@@ -259,7 +260,7 @@ class _Zeros:
         return block
 
     def end_of_run(self, block: int, blocks: int) -> int:
-        """The first nonzero block from ``block`` on; ``blocks`` if there is none."""
+        """The first nonzero block at or after ``block``; ``blocks`` if there is none."""
         count = max(1, FIRST_CHUNK_BYTES // self._block_size)
         while block < blocks:
             if self._hole_at(block * self._block_size):
@@ -296,7 +297,7 @@ class _Zeros:
         return block
 
     def end_of_known_hole(self, block: int) -> int:
-        """The first block from ``block`` on that is not in a known hole."""
+        """The first block at or after ``block`` that is not in a known hole."""
         if not self._hole_at(block * self._block_size):
             return block
         if self._data_start >= self._size:
@@ -304,12 +305,12 @@ class _Zeros:
         return self._data_start // self._block_size
 
     def end_of_known_data(self) -> int:
-        """The end, in blocks, of the data at the last requested place."""
+        """The end, in blocks, of the data range that was found last."""
         end = self._size if self._segments is None else min(self._data_end, self._size)
         return -(-end // self._block_size)
 
     def _hole_at(self, position: int) -> bool:
-        """Whether byte ``position`` is in a known hole, ``_hole_start`` to ``_data_start``."""
+        """Whether byte ``position`` is in a known hole, from ``_hole_start`` to ``_data_start``."""
         while self._segments is not None and position >= self._data_end:
             self._hole_start = self._data_end
             try:

@@ -1,8 +1,8 @@
-"""Inode flags that users may set, as chattr(1) does, and what they are called in other places.
+"""Inode flags that users may set, as chattr(1) does, and their names in other formats.
 
-A flag is a bit of ``FS_IOC_GETFLAGS`` (include/uapi/linux/fs.h), and ext4 keeps the same bit in
-``i_flags``. Those of the table are EXT4_FL_USER_MODIFIABLE (fs/ext4/ext4.h) without the ones that
-follow from features or from how a file is stored; and verity, which is set with another call.
+A flag is a bit of ``FS_IOC_GETFLAGS`` (include/uapi/linux/fs.h), and ext4 stores the same bit in
+``i_flags``. The table has EXT4_FL_USER_MODIFIABLE (fs/ext4/ext4.h), except flags that follow from
+features or from how a file is stored, and additionally verity, which another system call sets.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from .arguments import whole_number
 from .late_dataclasses import NamedTuple
 
 FS_VERITY_FL = 0x00100000
-"""Of a file with a Merkle tree. An image gives it one; chattr cannot, nor does a flag of a source
-bring one along."""
+"""The flag of a file with a Merkle tree. Only building an image adds a tree; chattr cannot, and a
+file of a source does not pass its tree on."""
 
 
 class InodeFlag(NamedTuple):
@@ -24,11 +24,11 @@ class InodeFlag(NamedTuple):
 
     bit: int
     name: str
-    """As in ``FS_IMMUTABLE_FL``, in small letters."""
+    """The kernel's name in lower case: "immutable" for ``FS_IMMUTABLE_FL``."""
     letter: str
-    """Of chattr(1)."""
+    """The letter of chattr(1)."""
     words: tuple[str, ...]
-    """Of BSD, as libarchive maps them (libarchive/archive_entry.c); the first one is written."""
+    """BSD's names, as libarchive maps them (libarchive/archive_entry.c); the first is written."""
 
 
 INODE_FLAGS = (
@@ -61,8 +61,8 @@ _FOR_DIRECTORIES = sum(_BITS[name] for name in ("dirsync", "topdir", "projinheri
 _FOR_ALL = _BITS["nodump"] | _BITS["noatime"]
 
 STORAGE_FLAGS = 0x00000100 | 0x00001000 | 0x00040000 | 0x00080000 | 0x00200000 | 0x10000000
-"""DIRTY, INDEX, HUGE_FILE, EXTENT, EA_INODE and INLINE_DATA say how a file is stored. A file system
-that takes the file over decides that anew."""
+"""DIRTY, INDEX, HUGE_FILE, EXTENT, EA_INODE and INLINE_DATA state how a file is stored. A file
+system that gets a copy of the file decides that anew."""
 
 _OTHER_NAMES = {
     0x00000200: "comprblk",
@@ -73,34 +73,34 @@ _OTHER_NAMES = {
 
 
 def flags_for(file_type: int) -> int:
-    """Flags that a file of one kind may have (``ext4_mask_flags``); ``S_IFMT`` bits are given."""
+    """Flags that a file may have (``ext4_mask_flags``); ``file_type`` is the ``S_IFMT`` bits."""
     if file_type == S_IFDIR:
         return ALL_FLAGS & ~FS_VERITY_FL
     return ALL_FLAGS & ~_FOR_DIRECTORIES if file_type == S_IFREG else _FOR_ALL
 
 
 def taken_flags(file_type: int) -> int:
-    """Those of them that a file of a source can pass on."""
+    """Flags that an image takes over from a file of a source; ``file_type`` as above."""
     return flags_for(file_type) & ~FS_VERITY_FL
 
 
 def flag_names(flags: int) -> str:
-    """The names of ``flags``, separated by commas; a bit without a name is a number."""
+    """The names of ``flags``, separated by commas; a bit without a name is shown as a number."""
     names = {**{flag.bit: flag.name for flag in INODE_FLAGS}, **_OTHER_NAMES}
     bits = [1 << at for at in range(flags.bit_length()) if flags >> at & 1]
     return ",".join(names.get(bit, f"{bit:#x}") for bit in bits)
 
 
 def bsd_words(flags: int) -> str:
-    """``flags`` as a manifest has them."""
+    """``flags`` as BSD's names, separated by commas, as in a manifest."""
     return ",".join(flag.words[0] for flag in INODE_FLAGS if flags & flag.bit)
 
 
 def from_bsd_words(text: str) -> tuple[int, list[str]]:
-    """The flags that a list names, and the words in it that mean none.
+    """The flags in a list of BSD's names, and the words in it that name no flag.
 
-    A word that clears a flag has "no" before it; "dump", "atime" and "tail" clear those whose
-    names have that already.
+    A word with "no" before it clears the flag. "dump", "atime" and "tail" clear the flags whose
+    names already begin with "no".
     """
     flags, unknown = 0, []
     for word in re.split(r"[,\s]+", text):
@@ -117,22 +117,23 @@ def from_bsd_words(text: str) -> tuple[int, list[str]]:
 
 
 class FlagChange(NamedTuple):
-    """What becomes of the flags of a file."""
+    """A change to the flags of a file."""
 
     kept: int
-    """A mask of the flags that stay as they are."""
+    """A mask of the flags that do not change."""
     added: int
 
     def apply(self, flags: int) -> int:
-        """The flags of a file that has had ``flags``."""
+        """The flags after the change, for a file that had ``flags``."""
         return flags & self.kept | self.added
 
 
 def parse_flags(text: str) -> FlagChange:
-    """Names separated by commas, or letters of chattr(1), after ``=``, ``+`` or ``-``.
+    """Parse words separated by commas: names, or letters of chattr(1), after ``=``, ``+`` or ``-``.
 
-    A word without one of these has that of the word before it, and the first one ``=``, which
-    keeps verity alone. ``none`` is no flag. ValueError for anything else.
+    A word without an operator has that of the word before it; the default of the first word is
+    ``=``, which keeps only verity. ``none`` stands for no flag. Raises ``ValueError`` for other
+    words.
     """
     kept, added, operator = ALL_FLAGS, 0, ""
     for word in text.split(","):
@@ -149,7 +150,7 @@ def parse_flags(text: str) -> FlagChange:
 
 
 def _named(word: str) -> int:
-    """The flags of one name or of some letters."""
+    """The flags that one name or several letters stand for."""
     if word == "none":
         return 0
     for names in (_BITS, _WORDS):
@@ -164,7 +165,7 @@ def _named(word: str) -> int:
 
 
 def flags_of(given: Any) -> int:
-    """Inode flags as a number of 32 bits; a str is as for :func:`parse_flags`."""
+    """Inode flags as a 32-bit number; a str is parsed by :func:`parse_flags`."""
     if isinstance(given, str):
         return parse_flags(given).added
     flags = whole_number(given, "number of inode flags")

@@ -20,7 +20,7 @@ Place = TypeVar("Place")
 def check_output(layout: ImagePlan, output: OutputLike, *, is_part: bool = False) -> None:
     """Raise :class:`OutputError` if the image would overwrite one of its inputs.
 
-    ``is_part`` says that it is written into an existing file, which is not replaced.
+    ``is_part`` means that the image is written into an existing file, which is not replaced.
     """
     table = layout.table
     nodes = table.nodes
@@ -37,7 +37,7 @@ def check_output(layout: ImagePlan, output: OutputLike, *, is_part: bool = False
 
 
 def check_output_of_tree(tree: Tree, output: OutputLike) -> None:
-    """The same for other outputs made from a tree, such as a manifest."""
+    """:func:`check_output` for other outputs that are built from a tree, such as manifests."""
 
     def files(size: int) -> Iterator[tuple[bytes, Content]]:
         for path, node in tree.walk():
@@ -56,9 +56,9 @@ def _check(
     output: OutputLike,
     is_part: bool,
 ) -> None:
-    """Check the inputs that sources have noted, and the files that are still to be read.
+    """Check the inputs that sources have recorded, and the files that are still to be read.
 
-    ``files`` yields those whose size could be the output's, and all parts of files.
+    ``files`` yields the files of the given size in bytes, and all that are parts of larger files.
     """
     found = output_id(output)
     if found is None:
@@ -67,7 +67,7 @@ def _check(
     for identity in wanted:
         if identity in inputs:
             raise _refusal(output, f"the source {display_path(inputs[identity])}")
-    # A replaced file keeps its content under its other names.
+    # The content of a replaced file remains under its other names.
     replaced = None if is_part else replaced_path(output)
     asked: set[object] = set()
     for place, content in files(size):

@@ -1,4 +1,4 @@
-"""Public names that are loaded on first use, so that a program pays only for what it needs."""
+"""Loads public names on first use, so that a program pays only for what it needs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def late_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return the ``__getattr__`` of ``package``: each name -> its module, relative to the package.
+    """Return the ``__getattr__`` of ``package``.
 
-    A name that is a module itself has ``""``. No module may have the name of something else. A
-    leading dot goes one package up.
+    ``homes`` maps each name to its module, relative to the package; a leading dot goes one package
+    up. A name that is a module itself maps to ``""``. No other name may be that of a module.
     """
 
     def __getattr__(name: str) -> Any:  # noqa: N807 (its name in the package, PEP 562)
@@ -21,12 +21,12 @@ def late_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         if not home:
             return import_module(f"{package}.{name}")
         value = getattr(import_module(f".{home}", package), name)
-        setattr(import_module(package), name, value)  # from now on it is found at once
+        setattr(import_module(package), name, value)  # further look-ups do not come here
         return value
 
     return __getattr__
 
 
 def names_by_home(homes: Mapping[str, str]) -> dict[str, str]:
-    """Turn ``module -> names, separated by blanks`` into ``name -> module``."""
+    """Turn ``module -> names, separated by spaces`` into ``name -> module``."""
     return {name: home for home, names in homes.items() for name in names.split()}

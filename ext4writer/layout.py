@@ -1,4 +1,4 @@
-"""A planned image as its users see it."""
+"""The public view of a planned image."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class Layout:
     """A frozen plan of an image; :func:`ext4writer.write_layout` carries it out.
 
-    Everything in it follows from the tree and the Spec. It refers to the tree's nodes, which must
-    not change before it is written.
+    It depends only on the tree and the Spec. It refers to the tree's nodes, which must not change
+    before the image is written.
     """
 
     _plan: ImagePlan
@@ -44,27 +44,27 @@ class Layout:
 
     @property
     def spec(self) -> Spec:
-        """The options that it was planned with."""
+        """The options that the image was planned with."""
         return self._plan.spec
 
     @property
     def features(self) -> FeatureSet:
-        """As written: a journal that the image is too small for is left out."""
+        """The features as written; without has_journal if the image is too small for a journal."""
         return self._plan.features
 
     @property
     def uuid(self) -> UUID:
-        """As given, or derived; see ``Spec.identity``."""
+        """The UUID of the file system, given or derived; see ``Spec.identity``."""
         return self._plan.uuid
 
     @property
     def hash_seed(self) -> UUID:
-        """Key of the directory hash."""
+        """The key of the directory hash, given or derived; see ``Spec.identity``."""
         return self._plan.hash_seed
 
     @property
     def epoch(self) -> int:
-        """Seconds since 1970; the stamp of the file system itself."""
+        """The time stamp of the file system itself, in seconds since 1970."""
         return self._plan.epoch
 
     @property
@@ -79,37 +79,37 @@ class Layout:
 
     @property
     def block_size(self) -> int:
-        """Bytes of a block."""
+        """Size of a block in bytes."""
         return self._plan.block_size
 
     @property
     def blocks_count(self) -> int:
-        """Blocks of the file system."""
+        """Number of blocks in the file system."""
         return self._plan.blocks_count
 
     @property
     def inodes_count(self) -> int:
-        """Inodes, the reserved ones among them."""
+        """Number of inodes, including the reserved ones."""
         return self._plan.inodes_count
 
     @property
     def free_blocks(self) -> int:
-        """Blocks not in use."""
+        """Number of blocks not in use."""
         return self._plan.free_blocks
 
     @property
     def free_inodes(self) -> int:
-        """Inodes not in use; the reserved ones count as used."""
+        """Number of inodes not in use; the reserved ones count as used."""
         return self._plan.free_inodes
 
     @property
     def reserved_blocks(self) -> int:
-        """Blocks that are kept for the superuser."""
+        """Number of blocks that are kept for the superuser."""
         return self._plan.reserved_blocks
 
     @property
     def available_bytes(self) -> int:
-        """Bytes that every user can write: those free, less what kernel and superuser keep."""
+        """Bytes that any user can write: free bytes without those kept for kernel and superuser."""
         return self._plan.available_bytes
 
     @property
@@ -130,59 +130,59 @@ class Layout:
 
     @property
     def content_bytes(self) -> int:
-        """Bytes of file content to be copied; holes do not count."""
+        """Bytes of file content to copy; holes do not count."""
         return self._plan.content_bytes
 
     @property
     def verity_digests(self) -> dict[bytes, str]:
-        """The digest of each file with verity, as ``fsverity measure`` prints it, by path."""
+        """Path -> digest of each file with verity, as ``fsverity measure`` prints it."""
         return self._plan.verity_digests
 
     @property
     def entries(self) -> dict[str, int]:
-        """Counts by kind; ``hard link`` counts the names beyond the first."""
+        """Kind -> number of entries; ``hard link`` counts names beyond the first."""
         return self._plan.entries
 
     @property
     def space(self) -> Mapping[str, int]:
-        """Bytes by purpose; the sum is ``size_bytes``."""
+        """Purpose -> bytes; the sum is ``size_bytes``."""
         return self._plan.space
 
     @property
     def grow_to_bytes(self) -> int:
-        """The size in bytes up to which descriptors are reserved."""
+        """The size in bytes that the reserved group descriptors allow the image to grow to."""
         return self._plan.grow_to_bytes
 
     @property
     def inodes_per_gib(self) -> int:
-        """Inodes that each GiB of growth brings, in whole groups."""
+        """Number of inodes that each GiB of growth adds, in whole groups."""
         return self._plan.inodes_per_gib
 
     @property
     def table_bytes_for_growth(self) -> int:
-        """Bytes of the inode tables that are there for ``Spec.inode_ratio`` alone."""
+        """Bytes of inode tables that exist only because of ``Spec.inode_ratio``."""
         return self._plan.table_bytes_for_growth
 
     @property
     def inputs(self) -> Mapping[FileId, bytes]:
-        """What the sources of the tree have read; see :attr:`Tree.inputs`."""
+        """The files that the sources of the tree have read; see :attr:`Tree.inputs`."""
         return self._plan.inputs
 
     @property
     def unused(self) -> list[Span]:
-        """The bytes of free blocks, ascending, whose content does not matter."""
+        """Spans of bytes in free blocks, ascending; their content does not matter."""
         return unused_bytes(self._plan)
 
     @property
     def losses(self) -> list[Loss]:
-        """What is not kept exactly as the tree has it."""
+        """What the image does not keep exactly as in the tree."""
         return self._plan.losses
 
     @checked("overrides")
     def open(
         self, *, overrides: Sequence[Override | str] = (), memory: Size = METADATA_MEMORY
     ) -> VirtualImage:
-        """Open the image for reading as if it were written; see :func:`ext4writer.open_image`."""
+        """Open the image for reading without writing it; see :func:`ext4writer.open_image`."""
         from .damage.override import parsed_overrides
         from .virtual import VirtualImage
 
@@ -201,11 +201,11 @@ class Layout:
 
     @checked()
     def save(self, path: Path, *, sync: bool = False) -> None:
-        """Save the plan in a file, with the names of its sources, for :meth:`load`.
+        """Save the plan in a file for :meth:`load`, with the paths of its sources.
 
-        It replaces a file of that name when it is complete, and with ``sync`` is on the disk then.
-        Raises :class:`PlanError` if a content exists in this process alone, such as a function or
-        a piped archive, and :class:`OutputError`, for one of its sources too.
+        The file replaces an existing one only when it is complete, and with ``sync`` only when it
+        is on the disk. Raises :class:`PlanError` if a content exists only in this process, such as
+        a function or a piped archive, and :class:`OutputError`, also if ``path`` is a source.
         """
         from .inputs import check_output
         from .plan_file import save
@@ -218,9 +218,9 @@ class Layout:
     def load(path: Path) -> Layout:
         """Load a plan that :meth:`save` wrote, here or on another machine with the same sources.
 
-        A source that changed since is an error when it is read. A plan names files that will be
-        read, as a script does: load those that you trust. ``spec.policy`` is None in it, since only
-        what a policy chose is saved. Raises :class:`PlanError` if the file holds no plan, is
+        A source that has changed since causes an error when it is read. A plan names files to be
+        read, like a script: load only plans that you trust. Its ``spec.policy`` is None, since only
+        the choices of a policy are saved. Raises :class:`PlanError` if the file is not a plan, is
         damaged, or was saved by another release, and :class:`SourceError`.
         """
         from .plan_file import load
@@ -263,5 +263,5 @@ class Layout:
 
 
 def plan_of(layout: Layout) -> ImagePlan:
-    """What only emission needs of a layout."""
+    """The internal plan of a layout, for emission."""
     return layout._plan

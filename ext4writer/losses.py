@@ -1,6 +1,7 @@
-"""The losses of trees, indexed by path, to drop those at or below a path that goes away.
+"""The losses of trees, indexed by path, to drop those at or below a path that is removed.
 
-The index is a tree of dictionaries by name, so a look-up costs the length of the path.
+The index is a tree of dictionaries by name, so a look-up takes time in proportion to the number of
+names in the path.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Branch(dict[bytes, "Branch"]):
         self.ends = False
         """Whether a path of the set ends here."""
         self.losses: dict[int, Loss] = {}
-        """By a number that gives their order."""
+        """Losses at this path, by a number that states their order."""
 
     def at(self, path: bytes) -> Branch:
         """The branch at ``path``, created if missing."""
@@ -41,7 +42,7 @@ class Branch(dict[bytes, "Branch"]):
         return branch
 
     def all_below(self) -> Iterator[Branch]:
-        """This one and all below it."""
+        """Yield this branch and all below it."""
         pending = [self]
         while pending:
             branch = pending.pop()
@@ -50,7 +51,7 @@ class Branch(dict[bytes, "Branch"]):
 
 
 class PathSet:
-    """A set of paths, each of which includes everything below it."""
+    """A set of paths, each of which also covers everything below it."""
 
     def __init__(self, paths: Iterable[bytes]) -> None:
         self._root = Branch()
@@ -86,7 +87,7 @@ class LossRecord:
         self._count = 0
 
     def add(self, losses: Iterable[Loss]) -> None:
-        """Add ``losses``; those of one path keep their order."""
+        """Add ``losses``, in order."""
         for loss in losses:
             self._root.at(loss.path).losses[self._count] = loss
             self._count += 1
@@ -101,10 +102,10 @@ class LossRecord:
             branch.pop(last, None)
 
     def drop_covered(self, upper: Directory) -> None:
-        """Drop the losses that ``upper`` replaces when laid over the tree; the cost is its size.
+        """Drop the losses that ``upper`` replaces when it is laid over the tree.
 
-        An implied directory drops none, a stated one those at its path, and any other node all at
-        and below its path.
+        An implied directory drops none, a stated one those at its path, and any other node those at
+        and below its path. The time taken is in proportion to the size of ``upper``.
         """
         pending = [(self._root, upper)]
         while pending:
@@ -134,22 +135,22 @@ class LossRecord:
 
 
 DELETED_ONE_BY_ONE = 64
-"""Losses that leave a list one by one. Of more, the list is made anew."""
+"""The most losses that are deleted one by one; to drop more, the list is rebuilt."""
 
 
 class LossIndex:
-    """Finds the losses of one list by path, from one change of a tree to the next."""
+    """Finds losses in a list by path, and is kept from one change of a tree to the next."""
 
     def __init__(self) -> None:
         self._losses: list[Loss] = []
         self._last: Loss | None = None
         self._numbers = array("Q")
-        """What each loss is called, ascending; those that are left keep theirs."""
+        """The number of each loss in the list, ascending; dropping losses does not renumber."""
         self._next = 0
         self.root = Branch()
 
     def follow(self, losses: list[Loss]) -> None:
-        """Take in what was added to ``losses`` since the last time, or all of another list."""
+        """Index what was added to ``losses`` since the last call, or all of a different list."""
         known = len(self._numbers)
         is_same = losses is self._losses and len(losses) >= known
         if not is_same or (known and losses[known - 1] is not self._last):
@@ -171,7 +172,7 @@ class LossIndex:
         return branch
 
     def drop(self, found: dict[int, Branch]) -> None:
-        """Remove losses, by number, from the list and from the branches that they are in."""
+        """Remove losses, given as number -> branch, from the list and from their branches."""
         if not found:
             return
         for number, branch in found.items():
@@ -188,7 +189,7 @@ class LossIndex:
 
 
 class ChangedLosses:
-    """What losses spoke of before something changed at or above their path.
+    """Losses, and the nodes they referred to before a change at or above their path.
 
     ``deepest`` returns how many names of a path are in the tree, and the node of the last of them.
     """
@@ -199,26 +200,27 @@ class ChangedLosses:
         self._before: dict[int, tuple[Loss, Branch, int, Node]] = {}
 
     def at(self, branch: Branch) -> None:
-        """Note those of one path before the directory there changes."""
+        """Note the losses at one path before the directory there changes."""
         for number, loss in branch.losses.items():
             if number not in self._before:
                 self._before[number] = loss, branch, *self._deepest(loss.path)
 
     def below(self, branch: Branch | None) -> None:
-        """Note those at and below a path before another node comes there."""
+        """Note the losses at and below a path before another node replaces what is there."""
         if branch is not None:
             for each in branch.all_below():
                 self.at(each)
 
     def drop_replaced(self, restated: set[Directory]) -> None:
-        """Remove those that no longer hold; ``restated`` directories have other attributes."""
+        """Remove the losses that no longer hold; ``restated`` directories have new attributes."""
         gone = {}
         for number, (loss, branch, depth, node) in self._before.items():
             depth_now, node_now = self._deepest(loss.path)
-            if depth_now > depth:  # something stands now where nothing did
+            if depth_now > depth:  # now there is a node where there was none
                 counts = isinstance(node_now, Directory) and node_now.implied
             else:
-                # It is of something left out of this directory, or of what the node still is.
+                # It holds if the node is the same and the loss is that of an entry left out below
+                # it, or its attributes are the same.
                 is_left_out = depth < sum(1 for _ in names_of(loss.path))
                 counts = node is node_now and (is_left_out or node not in restated)
             if not counts:

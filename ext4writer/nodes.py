@@ -1,4 +1,4 @@
-"""The kinds of POSIX files that make up a tree. Nothing here knows about ext4.
+"""The kinds of POSIX files that make up a tree. Nothing here depends on ext4.
 
 Names are bytes. Times are integers of nanoseconds since 1970. A hard link is one node with several
 names.
@@ -27,26 +27,26 @@ S_IFREG = 0o100000
 S_IFLNK = 0o120000
 S_IFSOCK = 0o140000
 S_IFMT = 0o170000
-"""The bits of a mode that say the kind."""
+"""The bits of a mode that hold the file type."""
 
 
 def if_to_dt(mode: int) -> int:
-    """The kind of a mode as the ``d_type`` of readdir(3) has it: a number below 16."""
+    """The ``d_type`` of readdir(3) for a mode: a number below 16."""
     # glibc, dirent.h: IFTODT
     return (mode & S_IFMT) >> 12
 
 
 DT_DIR, DT_REG, DT_LNK = map(if_to_dt, (S_IFDIR, S_IFREG, S_IFLNK))
 IS_REGULAR = bytes(code == DT_REG for code in range(256))
-"""To be used with ``bytes.translate`` on a column of such kinds: 1 for regular files."""
+"""A table for ``bytes.translate`` on a column of ``d_type``: 1 for regular files."""
 IS_OTHER = bytes(code not in (DT_REG, DT_DIR) for code in range(256))
-"""1 for what is neither a regular file nor a directory."""
+"""The same kind of table: 1 for all but regular files and directories."""
 
 NAME_MAX = 255
 SYMLINK_MAX = 4095
 
 Path = bytes | str | os.PathLike[str]
-"""A path in the tree; a str is UTF-8, and a ``PurePosixPath`` does as well."""
+"""A path in the tree; a str is encoded as UTF-8, and a ``PurePosixPath`` is accepted too."""
 Xattrs = Mapping[bytes, bytes]
 GivenXattrs = Mapping[bytes, bytes | str] | Mapping[str, bytes | str]
 
@@ -92,7 +92,7 @@ class Loss:
     what: str
     """A line for people; the wording may change."""
     code: LossCode = field(default="other", compare=False)
-    """For programs; a release may add codes, and never changes one."""
+    """A code for programs; releases may add codes, but never change one."""
 
     def __post_init__(self) -> None:
         if type(self.what) is not str or type(self.path) is not bytes:
@@ -117,7 +117,7 @@ class Attributes(TypedDict, total=False):
 
 
 class GivenAttributes(TypedDict, total=False):
-    """Keywords of every method of :class:`Tree` that makes a node.
+    """Keywords of every method of :class:`Tree` that creates a node.
 
     ``mode`` holds the twelve permission bits; a str is octal, as for chmod(1). Times are
     nanoseconds since 1970. In ``xattrs``, names and values given as str are encoded as UTF-8.
@@ -139,11 +139,11 @@ class GivenAttributes(TypedDict, total=False):
 class Node:
     """The attributes that every kind of file has.
 
-    ``mode`` holds the twelve permission bits only; the kind is the class. A time of ``None`` means
-    "as ``mtime_ns``". ``xattrs`` maps full names (``b"user.note"``) to values; access control lists
-    have the form of the system call. ``flags`` are the inode flags that chattr(1) sets, as bits of
-    ``FS_IOC_GETFLAGS`` (see :mod:`ext4writer.inode_flags`); ``project`` is the number of a project,
-    0 for none.
+    ``mode`` holds only the twelve permission bits; the class states the kind. A time of ``None``
+    means "as ``mtime_ns``". ``xattrs`` maps full names (``b"user.note"``) to values; access control
+    lists have the format of the system calls. ``flags`` are the inode flags that chattr(1) sets, as
+    bits of ``FS_IOC_GETFLAGS`` (see :mod:`ext4writer.inode_flags`); ``project`` is the project ID
+    for quotas, 0 for none.
     """
 
     __slots__ = (
@@ -179,8 +179,8 @@ class Node:
         self.crtime_ns = crtime_ns
         self.xattrs = xattrs
         self.flags_and_project = 0
-        """Flags in the low 32 bits, the project above them: hardly any file has either, so both
-        take one word of a node, and one comparison shows that it has none."""
+        """Flags in the lower 32 bits, the project above them. Hardly any file has either, so both
+        share one slot of a node, and one comparison shows that it has neither."""
         if flags:
             self.flags = flags
         if project:
@@ -188,7 +188,7 @@ class Node:
 
     @property
     def flags(self) -> int:
-        """Inode flags, as ``FS_IOC_GETFLAGS`` has them."""
+        """Inode flags, as bits of ``FS_IOC_GETFLAGS``."""
         return low_32(self.flags_and_project)
 
     @flags.setter
@@ -198,7 +198,7 @@ class Node:
 
     @property
     def project(self) -> int:
-        """The number of a project for quotas; 0 is none."""
+        """The project ID for quotas; 0 is none."""
         return high_32(self.flags_and_project)
 
     @project.setter
@@ -212,7 +212,7 @@ class Node:
         except SpecError as error:
             try:
                 shown = repr(self)
-            except AttributeError:  # it is being made
+            except AttributeError:  # the constructor has not set all attributes yet
                 shown = f"a {type(self).__name__}"
             raise SpecError(name, f"{error.problem}; 0 is none, in {shown}") from None
 
@@ -230,7 +230,7 @@ class Node:
         return f"<{type(self).__name__} {' '.join(shown)}>"
 
     def _shown(self) -> Iterator[str]:
-        """The further attributes of a kind, for people."""
+        """The further attributes of one kind, for ``repr``."""
         yield from ()
 
 
@@ -238,7 +238,8 @@ class Directory(Node):
     """A directory; ``children`` maps one-component names to nodes, in any order.
 
     An ``implied`` directory exists only because something is below it; its source does not state
-    it. When trees are laid over each other, its attributes count only if no other tree states any.
+    it. When trees are laid over each other, its attributes count only if no other tree states the
+    directory.
     """
 
     __slots__ = ("children", "implied")
@@ -272,7 +273,7 @@ class RegularFile(Node):
 
 
 class Symlink(Node):
-    """A symbolic link; ``target`` is kept byte for byte."""
+    """A symbolic link; ``target`` is stored byte for byte."""
 
     __slots__ = ("target",)
     file_type = S_IFLNK
@@ -334,7 +335,7 @@ class Socket(Node):
 
 
 def _refuse_unknown(kind: type[Node], names: Iterable[str]) -> NoReturn:
-    """Raise :class:`SpecError` for the first of ``names``, which is no attribute."""
+    """Raise :class:`SpecError` for the first of ``names``, none of which is an attribute."""
     from .wrong_calls import meant
 
     name = next(iter(names))

@@ -11,13 +11,13 @@ from .late_dataclasses import NamedTuple
 Stage = Literal["scan", "plan", "write"]
 
 WAIT_SECONDS = 0.2
-"""How long a request to cancel may go unseen while other processes work."""
+"""How long a request to cancel may go unnoticed while other processes work."""
 REPORT_EVERY = 1024
 """Entries of a source between reports."""
 
 
 class Progress(NamedTuple):
-    """One report of progress; totals are 0 as long as they are unknown."""
+    """One report of progress; a total is 0 while it is unknown."""
 
     stage: Stage
     entries: int
@@ -25,8 +25,8 @@ class Progress(NamedTuple):
     bytes_done: int
     bytes_total: int
     bytes_unmoved: int = 0
-    """The part of ``bytes_done`` that was neither read nor written: files of which only the size is
-    known, and blocks that the image shares with a file. Compute a rate from the other bytes."""
+    """The part of ``bytes_done`` that was neither read nor written: files whose size was read but
+    not their content, and blocks that the image shares with a file. Compute rates without them."""
 
 
 ProgressCallback = Callable[[Progress], None]

@@ -1,7 +1,7 @@
 """Resolves paths inside a tree, following symbolic links as a kernel with that root would.
 
 Absolute targets begin at the root of the tree and ``..`` never leaves it, as after ``chroot``
-(path_resolution(7)). Overlays, archives and device tables use it.
+(path_resolution(7)). Overlays, archives and device tables use this module.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .late_dataclasses import dataclass, field
 from .nodes import SYMLINK_MAX, Directory, Node, Symlink
 
 LINKS_FOLLOWED = 40
-"""Links followed for one path, as in Linux (MAXSYMLINKS in include/linux/namei.h)."""
+"""The most links followed for one path, as in Linux (MAXSYMLINKS in include/linux/namei.h)."""
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Place:
     missing: int | None = None
     """The number of ``names`` up to and including the first missing one; None if all exist."""
     blocked: int | None = None
-    """The number of ``names`` that lead to a non-directory in the way; None if there is none."""
+    """The number of ``names`` that lead to a non-directory on the way; None if there is none."""
     is_endless: bool = False
     """Whether there were too many links; ``names`` then lead to the last one."""
     links: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Place:
 
     @property
     def last_link(self) -> str:
-        """Such as ``the symbolic link /lib to usr/lib``; empty if no link was followed."""
+        """A phrase such as ``the symbolic link /lib to usr/lib``; empty if no link was followed."""
         if not self.links:
             return ""
         path, target = self.links[0] if self.is_endless else self.links[-1]
@@ -48,7 +48,7 @@ class Place:
 
     @property
     def problem(self) -> str:
-        """Why there is no directory here, as a clause of an error; it names the last link."""
+        """Why there is no directory here, as the text of an error that names the last link."""
         way = self.last_link
         if self.is_endless:
             return f"{way} leads through more than {LINKS_FOLLOWED} links"
@@ -69,9 +69,9 @@ def resolve(
 ) -> Place:
     """Follow ``path``, which may contain ``.`` and ``..``, from the root.
 
-    ``roots`` are laid over each other, the first on top: a node hides those below it, and
-    directories merge. A link as the last name is followed only with ``follow_last``. After a
-    missing name or a non-directory, the remaining names are appended unchanged.
+    ``roots`` are layers, the first on top: a node hides those in lower layers, and directories
+    merge. If the last name is a link, it is followed only with ``follow_last``. After a missing
+    name or a non-directory, the remaining names are appended unchanged.
     """
     pending = [(name, False) for name in reversed(path)]
     if pending:

@@ -1,6 +1,6 @@
 """Content inside a larger file of the host: in one piece, or in several with holes.
 
-Such contents share one open file, so a hundred thousand small ones need no further open calls.
+The contents share one open file, so a hundred thousand small ones need no further open calls.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from .spans import Span
 class HeldFile:
     """A file of the host that stays open as long as something refers to it.
 
-    It owns the descriptor ``fd``. Errors call it ``path``. ``size`` is its size in bytes when it
-    was first read; None while it is still written. ``dense`` says that it has no holes on the host,
-    which saves a search for holes in every slice.
+    It owns the descriptor ``fd``. ``path`` names it in errors. ``size`` is its size in bytes when
+    it was first read, or None while it is still being written. ``dense`` means that it has no holes
+    on the host, which saves a search for holes in every slice.
     """
 
     __slots__ = ("_seen", "dense", "fd", "first_generation", "path", "size")
@@ -64,14 +64,14 @@ class HeldFile:
         return id_at(self.path) == file_id(os.fstat(self.fd))
 
     def remembered(self) -> tuple[int | None, bool, tuple[int, int, int] | None]:
-        """What :meth:`reopened` takes besides the path."""
+        """The arguments of :meth:`reopened` after the path."""
         return self.size, self.dense, self._seen
 
     @classmethod
     def reopened(
         cls, path: bytes, size: int | None, dense: bool, seen: tuple[int, int, int] | None
     ) -> HeldFile:
-        """Open the file again, as another process.
+        """Open the file again, in another process.
 
         Raises :class:`SourceError` if it cannot be read.
         """
@@ -80,7 +80,7 @@ class HeldFile:
         return file
 
     def __del__(self) -> None:
-        # Everything needed was read, and an error here has no one to handle it.
+        # All data has been read by now, and an error here could not be handled.
         with suppress(OSError):
             os.close(self.fd)
 
@@ -89,7 +89,7 @@ class HeldFile:
         return _inherited, (self.fd, self.path, self.size, self.dense, self._seen)
 
     def read_into(self, view: memoryview, offset: int) -> int:
-        """Fill ``view`` from byte ``offset``; return the count, short only at the end."""
+        """Fill ``view`` from byte ``offset``; return the count of bytes, short only at the end."""
         done = 0
         try:
             while done < len(view):
@@ -104,7 +104,7 @@ class HeldFile:
     def check_unchanged(self) -> None:
         """Raise :class:`SourceChangedError` if the file has changed.
 
-        Adding or removing a name of the file sets its change time, too, and writes nothing.
+        Adding or removing a hard link also sets the change time, without changing the content.
         """
         if self.size is None:
             return
@@ -170,7 +170,7 @@ class FileSliceContent(Content):
 
     @classmethod
     def read_side_by_side(cls, packed: Any, buffer: memoryview, block_size: int) -> int:
-        """Slices of one file are neighbours, so the file is checked once after all of them."""
+        """Read like any content, but check a file once, after all its neighbouring slices."""
         start = end = 0
         last: HeldFile | None = None
         for content in cls.unpacked(packed):
@@ -247,7 +247,7 @@ class _PathSliceReader(_SliceReader):
     def check_unchanged(self) -> None:
         """Raise :class:`DeclaredSizeError` if the slice reaches past the end of the file.
 
-        Nothing looked at the file when offset and size were given, so it need not have changed.
+        The file was not examined when offset and size were given, so it may not have changed.
         """
         end = os.fstat(self._file.fd).st_size
         if end < self.fd_offset + self._size:
@@ -258,8 +258,9 @@ class _PathSliceReader(_SliceReader):
 class SparseContent(Content):
     """A file of ``size`` bytes whose data is packed in ``data``; the rest is zeros.
 
-    ``segments`` is a flat array of the start and the length, in bytes, of each stretch of data.
-    They ascend, do not overlap, are not empty, end within ``size`` and fill ``data``.
+    ``segments`` is a flat array of the start and the length, in bytes, of each run of data. The
+    runs ascend, do not overlap, are not empty and end within ``size``; together they are as long as
+    ``data``.
     """
 
     __slots__ = ("data", "segments")

@@ -1,7 +1,7 @@
-"""The two ways to say which neighbours are meant: by their end, or by their number.
+"""The two ways to state a range: by its end, or by its length.
 
-What is counted, such as bytes, blocks or clusters, is said where the values are. All functions that
-hand such pairs to each other use these classes, so that none takes an end for a length.
+The code that uses a range states the unit: bytes, blocks or clusters. All functions exchange ranges
+as these classes, so that an end is never mistaken for a length.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from .late_dataclasses import NamedTuple
 
 
 class Span(NamedTuple):
-    """All from ``start`` on that lies before ``end``."""
+    """The range from ``start`` up to, but not including, ``end``."""
 
     start: int
     end: int
 
 
 class Run(NamedTuple):
-    """``length`` neighbours from ``start`` on."""
+    """The range of ``length`` units that begins at ``start``."""
 
     start: int
     length: int
 
 
 def joined(spans: Iterable[tuple[int, int]]) -> list[Span]:
-    """Spans, which ascend, with one in the place of those that follow each other."""
+    """``spans``, which must ascend, with adjacent ones merged."""
     found: list[Span] = []
     for start, end in spans:
         if found and found[-1].end == start:

@@ -1,8 +1,8 @@
-"""What an unclean end left behind, for policies of your own: answers of ``LayoutPolicy``.
+"""The state that an unclean shutdown leaves behind, for your own subclasses of ``LayoutPolicy``.
 
-``journal_state`` answers with a :class:`JournalState`, ``orphan_state`` with an
-:class:`OrphanState`, ``mmp_state`` with a :class:`MmpState`; None is a clean end. What is not
-legal is a :class:`~ext4writer.SpecError`. docs/damage.md has an example.
+``journal_state`` returns a :class:`JournalState`, ``orphan_state`` an :class:`OrphanState`, and
+``mmp_state`` a :class:`MmpState`; None stands for a clean shutdown. An illegal state raises
+:class:`~ext4writer.SpecError`. docs/damage.md has an example.
 """
 
 from __future__ import annotations

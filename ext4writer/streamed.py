@@ -1,4 +1,4 @@
-"""Content that functions and iterators of the caller give, read from front to back."""
+"""Content from functions and iterators of the caller, read from front to back."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .errors import DeclaredSizeError, SourceError, SpecError
 
 
 class CallableContent(Content):
-    """Content of a known size that ``opener`` returns each time it is needed."""
+    """Content of ``size`` bytes that ``opener`` returns each time it is needed."""
 
     __slots__ = ("name", "opener")
 
     @checked_if_it_fails
     def __init__(self, opener: Opener, size: int, name: bytes = b"") -> None:
-        """``name`` is what errors call it."""
+        """``size`` is in bytes; ``name`` is the name of the content in errors."""
         self.opener = taken_argument("opener", opener, KINDS["Callable"].take)
         self.size = taken_argument("size", size, count_of)
         self.name = name
@@ -48,10 +48,10 @@ class CallableContent(Content):
 
 
 class IteratorContent(Content):
-    """Content of a known size that ``pieces``, such as a generator, yields only once.
+    """Content of ``size`` bytes that ``pieces``, such as a generator, yields only once.
 
-    It is read when it is first needed, and its ``size`` bytes then stay in memory as long as this
-    content: they are needed once to find holes and again to be written.
+    It is read when it is first needed. Its bytes then stay in memory as long as this object, since
+    they are needed to find holes and again to be written.
     """
 
     __slots__ = ("_data", "_lock", "_pieces", "name")
@@ -59,7 +59,7 @@ class IteratorContent(Content):
 
     @checked_if_it_fails
     def __init__(self, pieces: Iterator[bytes], size: int, name: bytes = b"") -> None:
-        """``name`` is what errors call it."""
+        """``size`` is in bytes; ``name`` is the name of the content in errors."""
         if not isinstance(pieces, Iterator):
             raise SpecError("pieces", f"{pieces!r:.80} is no iterator, such as a generator")
         self.size = taken_argument("size", size, count_of)
@@ -69,7 +69,7 @@ class IteratorContent(Content):
         self._lock = threading.Lock()
 
     def open(self) -> Reader:
-        # Several threads may copy parts of one file, or files that share this content.
+        # Several threads may copy parts of one file, or several files with this content.
         with self._lock:
             if self._data is None:
                 self._data = self._drained()
@@ -78,7 +78,7 @@ class IteratorContent(Content):
     def _drained(self) -> bytearray:
         pieces, self._pieces = self._pieces, None
         if pieces is None:
-            raise SourceError(self.name, "failed while it was read, and can be read only once")
+            raise SourceError(self.name, "failed while it was being read; it can be read only once")
         data = bytearray()
         try:
             for piece in pieces:
@@ -96,14 +96,14 @@ class IteratorContent(Content):
 
 
 def _no_bytes(path: bytes, given: object) -> SourceError:
-    """The error for content that is something else than bytes."""
+    """The error for content that is not bytes."""
     if isinstance(given, str):
         return SourceError(path, "its content is text; open files with mode 'rb', and encode a str")
     return SourceError(path, f"its content is {given!r:.80}, which is neither bytes nor a file")
 
 
 class NoBytesError(Exception):
-    """A piece of content that is not bytes; the reader knows the path."""
+    """A piece of content is not bytes; the reader, which has the path, handles this."""
 
     def __init__(self, piece: object) -> None:
         self.piece = piece
@@ -111,7 +111,7 @@ class NoBytesError(Exception):
 
 @runtime_checkable
 class _Stream(Protocol):
-    """The part of a binary file's interface that is used."""
+    """The part of a binary file's interface that is used here."""
 
     def read(self, count: int, /) -> bytes: ...
 
@@ -126,7 +126,7 @@ class _Pieces:
         self._rest = memoryview(b"")
 
     def read(self, count: int, /) -> bytes:
-        """Up to ``count`` bytes, none only at the end."""
+        """Return up to ``count`` bytes, none only at the end."""
         while not self._rest:
             piece = next(self._pieces, None)
             if piece is None:
@@ -145,7 +145,7 @@ class _Pieces:
 
 
 class StreamReader:
-    """Reads a binary file, which it owns, forwards only; skipped bytes are read and dropped."""
+    """Reads a binary file, which it owns, only forwards; skipped bytes are read and dropped."""
 
     fd: int | None = None
     fd_offset = 0

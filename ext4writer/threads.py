@@ -1,4 +1,4 @@
-"""Threads that help the calling one, if the system has any."""
+"""Threads that help the calling thread, if the system has threads."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable
 def helpers(work: Callable[[], None], count: int) -> list[threading.Thread]:
     """Start up to ``count`` threads that run ``work``; the caller joins them.
 
-    There may be fewer, or none: the system may be at a limit, and WebAssembly has no threads. So
-    the calling thread must be able to do all of the work.
+    There may be fewer or none, since the system may be at a limit, and WebAssembly has no threads.
+    So the calling thread must be able to do all the work.
     """
     threads = []
     for _ in range(count):

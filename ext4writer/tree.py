@@ -1,6 +1,6 @@
-"""A tree of POSIX files: the input of an image. Nothing here knows about ext4.
+"""A tree of POSIX files: the input of an image. Nothing here depends on ext4.
 
-With ``Tree`` one builds trees by hand and combines them; the sources build the same nodes faster.
+``Tree`` has methods to build and combine trees; the sources build the same nodes faster.
 """
 
 from __future__ import annotations
@@ -92,13 +92,13 @@ class Tree:
     """A root directory, and the losses: what could not be kept from the source.
 
     Paths given to the methods are absolute or relative to the root: bytes, str (UTF-8) or a
-    ``PurePosixPath``. Parents must exist, or are created with ``parents=True``: directories of mode
-    755 with the owner and the times of the new node. Every method that makes a node returns it.
+    ``PurePosixPath``. Parents must exist, unless ``parents=True`` creates them: directories of mode
+    755 with the owner and the times of the new node. Every method that creates a node returns it.
     Iterating over a tree yields (absolute path, node), see :meth:`walk`; ``len`` counts these.
 
-    Methods raise ``TreeError`` for a name that is taken, empty, ``.``, ``..`` or over 255 bytes,
-    for a parent that is not a directory, for a missing path, and for an invalid attribute. Symbolic
-    links are never followed.
+    Methods raise ``TreeError`` for a name that already exists, is empty, ``.`` or ``..``, or has
+    over 255 bytes; for a parent that is not a directory; for a missing path; and for an invalid
+    attribute. Symbolic links are never followed.
     """
 
     @checked_if_it_fails
@@ -110,13 +110,13 @@ class Tree:
         self.root = Directory() if root is None else root
         self.losses: list[Loss] = []
         self._index: LossIndex | None = None
-        """Of ``losses``, as far as overlays asked."""
+        """An index of ``losses``, created when an overlay needs it."""
         self.states_root = True
-        """Whether the root's attributes are meant for the root of an image; a host directory's are
-        not."""
+        """Whether the root's attributes are meant for the root of an image; those of a host
+        directory are not."""
         self.inputs: dict[FileId, bytes] = {}
         """Identity and name of each further file that sources have read, such as an archive. No
-        image overwrites them."""
+        image may overwrite them."""
 
     def __getitem__(self, path: Path) -> Node:
         """The node at ``path``; ``KeyError`` if there is none. Symbolic links are not followed."""
@@ -138,7 +138,7 @@ class Tree:
         return self.walk()
 
     def __len__(self) -> int:
-        """The number of paths, the root included; a hard link counts once for each name."""
+        """The number of paths, including the root; a hard link counts once for each name."""
         return 1 + sum(len(each.children) for _, each in directories(self.root, None))
 
     def __repr__(self) -> str:
@@ -158,7 +158,7 @@ class Tree:
             self._add_parents(path, _of_parents(node))
         parent, name = self._place(path)
         if name in parent.children:
-            raise TreeError(_shown(path), "is in the tree already")
+            raise TreeError(_shown(path), "is already in the tree")
         parent.children[name] = node
 
     def _add_parents(self, path: Path, attributes: Mapping[str, Any]) -> None:
@@ -176,8 +176,10 @@ class Tree:
     def directory(
         self, path: Path, *, parents: bool = False, **attributes: Unpack[GivenAttributes]
     ) -> Directory:
-        """Add a directory (mode 755); ``parents`` also adds missing ones above, with the same
-        attributes."""
+        """Add a directory (mode 755).
+
+        ``parents`` also adds missing directories above it, with the same attributes.
+        """
         taken = attributes_of(path, attributes)
         if parents:
             self._add_parents(path, taken)
@@ -198,13 +200,13 @@ class Tree:
 
         ``content`` is one of these:
 
-        - the bytes themselves;
+        - bytes;
         - the path of a file on the host as ``PathLike`` or ``str`` (so a str is never the content);
         - a :class:`~ext4writer.content.Content`;
         - a callable, such as a generator function, that returns all ``size`` bytes each time it is
         called, as a binary file or an iterable of pieces;
-        - an iterable of pieces. An iterator, such as a generator, can be read only once, so its
-        bytes are kept in memory once they are read.
+        - an iterable of pieces, ``size`` bytes in all. An iterator, such as a generator, can be
+        read only once, so its bytes are kept in memory once they are read.
         """
         node = RegularFile(_content(path, content, size), **attributes_of(path, attributes))
         self._put(path, node, parents)
@@ -278,7 +280,7 @@ class Tree:
 
     @checked_if_it_fails
     def remove(self, path: Path) -> Node:
-        """Remove the node at ``path`` with all below it, and return it; its other names remain."""
+        """Remove the node at ``path`` and all below it; return it. Its other names remain."""
         parent, name = self._place(path)
         try:
             node = parent.children.pop(name)
@@ -296,7 +298,7 @@ class Tree:
         old, new = components(path), components(to)
         if new[: len(old)] == old:
             raise TreeError(
-                _shown(to), f"lies inside {display_path(_shown(path))}, which is to go there"
+                _shown(to), f"is inside {display_path(_shown(path))}, which is to be moved there"
             )
         losses = [_moved(loss, old, new) for loss in self.losses]
         if path not in self:
@@ -310,7 +312,7 @@ class Tree:
     def subtree(self, path: Path) -> Tree:
         """A copy of the directory at ``path`` as a separate tree, with the hard links within it.
 
-        The copy has new nodes and shares their contents; it includes the losses below ``path``.
+        The copy has new nodes that share the contents. It includes the losses below ``path``.
         """
         from .composition import copy_of
 
@@ -347,35 +349,35 @@ class Tree:
     ) -> Tree:
         """Lay ``other`` over this tree, with its root at ``at``; return this tree.
 
-        Two directories in the same place merge: the result has the names of both and the attributes
+        Two directories at the same path merge: the result has the names of both and the attributes
         (mode, owner, times, extended attributes) of the later one. Any other node of ``other``
-        replaces the one in its place, even a directory with all below it. Hard links within each of
+        replaces the one at its path, even a directory with all below it. Hard links within each of
         the two trees remain, unless replaced.
 
         An *implied* directory of ``other``, one that its source did not state, does not change the
-        attributes of a directory in its place. Missing parents of ``at`` become implied
-        directories: mode 755, owner 0:0, time 0.
+        attributes of an existing directory. Missing parents of ``at`` become implied directories:
+        mode 755, owner 0:0, time 0.
 
-        If a directory of ``other`` is at the place of a symbolic link to a directory, the link is
-        kept, and the contents go where it leads inside this tree, as with ``tar
+        If this tree has a symbolic link to a directory where ``other`` has a directory, the link is
+        kept and the directory's entries go where the link leads inside this tree, as with ``tar
         --keep-directory-symlink``. With ``keep_directory_symlink=False`` that holds only for an
-        implied directory, and a stated one replaces the link. The parents of ``at`` may be such
-        links, too.
+        implied directory; a stated one replaces the link. Links that are parents of ``at`` are
+        followed, too.
 
         The root of ``other`` does not change the attributes of this tree's root if it is a
-        directory of the host (``states_root``), unless this tree is still empty.
+        directory of the host (``states_root`` is false), unless this tree is still empty.
         ``root_attributes`` overrides that, for ``at="/"``.
 
-        The losses of both trees are kept, except those of replaced nodes. Replacing something of
-        another kind, such as a directory by a file, is a loss itself.
+        The losses of both trees are kept, except those of replaced nodes. Replacing a node of
+        another kind, such as a directory by a file, is itself a loss.
 
         ``other`` is unchanged. ``copy=False`` saves the time and memory of copying its nodes;
         ``other`` must then not be used afterwards.
 
-        Raises :class:`TreeError` if ``at`` lies below something that is not a directory.
+        Raises :class:`TreeError` if ``at`` is below something that is not a directory.
         """
         if not isinstance(other, Tree):
-            raise TreeError(_shown(at), f"{other!r:.80} is no Tree to be laid there")
+            raise TreeError(_shown(at), f"{other!r:.80} is no Tree that could be laid there")
         from .composition import Overlay, copy_of  # late: most images have one source
 
         above = components(at)
@@ -400,10 +402,11 @@ class Tree:
     def apply_layer(self, layer: Tree) -> None:
         """Lay a layer of a container image over this tree; ``layer`` must not be used afterwards.
 
-        Unlike with :meth:`overlay`, links are replaced and not followed, and that is not a loss.
+        Unlike :meth:`overlay`, this replaces links instead of following them, and that is not a
+        loss.
         """
         if not isinstance(layer, Tree):
-            raise TreeError(b"/", f"{layer!r:.80} is no Tree to be laid there")
+            raise TreeError(b"/", f"{layer!r:.80} is no Tree that could be laid there")
         from .composition import Overlay
 
         self._lay(Overlay(self.root, layer.root, is_layer=True), layer.losses, [])
@@ -446,7 +449,7 @@ class Tree:
             parent = parent.children.get(component) if isinstance(parent, Directory) else None
         if not isinstance(parent, Directory):
             raise TreeError(
-                _shown(path), "its parent is not a directory of the tree; add that first"
+                _shown(path), "its parent is not a directory in the tree; add the parent first"
             )
         return parent, name
 
@@ -460,16 +463,16 @@ class Tree:
 
 
 def components(path: Path) -> list[bytes]:
-    """The names of ``path`` without empty ones, so leading and double slashes are ignored."""
+    """The names in ``path`` without empty ones, so leading and double slashes are ignored."""
     return [name for name in _to_bytes(path).split(b"/") if name]
 
 
 def check_name(name: bytes, path: Path) -> None:
-    """Raise :class:`TreeError`, for ``path``, if a directory cannot hold ``name``."""
+    """Raise :class:`TreeError` for ``path`` if a directory cannot have an entry ``name``."""
     if name in (b"", b".", b".."):
         raise TreeError(_shown(path), f"{name.decode()!r} cannot be the name of an entry")
     if len(name) > NAME_MAX:
-        raise TreeError(_shown(path), f"its name has {len(name)} bytes; {NAME_MAX} is the most")
+        raise TreeError(_shown(path), f"its name has {len(name)} bytes; the maximum is {NAME_MAX}")
     if b"/" in name or b"\0" in name:
         raise TreeError(_shown(path), "a name cannot hold a slash or a NUL byte")
 
@@ -520,7 +523,7 @@ def _content(
     content: GivenContent,
     size: int | None,
 ) -> Content:
-    if type(content) is bytes and size is None:  # as most are that are made by hand
+    if type(content) is bytes and size is None:  # the most common case
         return BytesContent(content)
     if size is not None:
         size = _argument(path, "size", size, count_of)
@@ -539,8 +542,8 @@ def _content(
             shown = display_path(content if len(content) <= 40 else content[:40] + "...")
             raise TreeError(
                 _shown(path),
-                f"its content '{shown}' is no file of this host ({error.problem}); a str names a "
-                "file and is no content itself: give bytes, such as text.encode()",
+                f"its content '{shown}' is no file of this host ({error.problem}); a str is the "
+                "path of a file, not its content: give bytes, such as text.encode()",
             ) from error
     if isinstance(content, os.PathLike):
         return PathContent(content, size)
@@ -551,7 +554,7 @@ def _content(
         )
     if size is None:
         what = "a callable" if callable(content) else "an iterator"
-        raise TreeError(_shown(path), f"content from {what} needs size=, its exact count of bytes")
+        raise TreeError(_shown(path), f"content from {what} needs size=, its exact size in bytes")
     from .streamed import CallableContent, IteratorContent  # late: most content is a file or bytes
 
     if isinstance(content, Iterator):
@@ -569,7 +572,7 @@ def _to_bytes(path: Path) -> bytes:
         except UnicodeEncodeError:
             raise TreeError(path, HALF_A_PAIR) from None
     if isinstance(path, os.PathLike):
-        # Only as_posix() gives a path of Windows without backslashes.
+        # For Windows paths, only as_posix() returns a path without backslashes.
         as_posix: Callable[[], str] = getattr(path, "as_posix", path.__fspath__)
         return _to_bytes(as_posix())
     raise TreeError(repr(path), "is no path; give bytes, str or a PurePosixPath")

@@ -1,4 +1,4 @@
-"""Sizes in bytes and percentages, as people write and read them."""
+"""Parses and formats sizes in bytes and percentages, as people write and read them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 BINARY_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 KIB = 1024
 SECTOR = 512
-"""Bytes of a sector, which i_blocks counts, too."""
+"""Bytes of a sector, the unit of disks and of i_blocks."""
 NANOSECONDS = 10**9
-"""In a second."""
+"""Nanoseconds in a second."""
 
-# Texts and no patterns: most programs use none of them, and to compile one takes long.
+# Not compiled here: most programs never use them, and compiling takes long.
 _SIZE = (
     rf"(?ai)(?P<whole>[0-9]{{1,20}}|{GROUPED})(?:\.(?P<part>[0-9]{{1,20}}))?"
     r"(?:(?P<letter>[KMGTP]?)|\s?(?P<unit>[KMGTP])IB|\s?BYTES?)"
@@ -29,15 +29,15 @@ _PERCENT = r"(?a)(?P<number>[0-9]{1,6}(?:\.[0-9]{1,6})?)\s?%"
 def parse_size(text: str) -> int:
     """Return the bytes that ``text`` means, such as ``4096``, ``64M``, ``1.5G`` or ``317.4 MiB``.
 
-    A size as reports print it, ``20.5 MiB (21,483,520 bytes)``, is its exact number of bytes.
-    Every unit is a power of 1024. A fraction of a byte is rounded up, and with a unit the result is
-    rounded up to whole sectors, since every size of an image is. Raises ``ValueError``, with a
-    reason, for any other text; that includes ``64MB``, on which programs do not agree.
+    A size as reports print it, ``20.5 MiB (21,483,520 bytes)``, means its exact number of bytes.
+    Units are powers of 1024. A fraction of a byte is rounded up. With a unit, the result is rounded
+    up to whole sectors, since the size of every image is whole sectors. Raises ``ValueError``, with
+    a reason, for any other text; that includes ``64MB``, on which programs do not agree.
     """
     cell = re.fullmatch(_WITH_BYTES, text) if text.endswith(")") else None
     if cell is not None:
         size = int(cell["bytes"].replace(",", ""))
-        if abs(parse_size(cell["short"]) - size) > size // 10:  # more than it was rounded by
+        if abs(parse_size(cell["short"]) - size) > size // 10:  # more than rounding explains
             raise ValueError(f"{text!r} is not a size: {size} bytes are {human_bytes(size)}")
         return size
     matched = re.fullmatch(_SIZE, text)
@@ -55,7 +55,7 @@ def parse_size(text: str) -> int:
 
 
 def human_bytes(count: int) -> str:
-    """Return ``count`` with the unit that leaves one to four digits before the point."""
+    """Return ``count`` bytes in the unit that leaves one to four digits before the point."""
     if count < 1024:
         return counted(count, "byte", "bytes")
     amount, power = count / 1024, 0
@@ -65,7 +65,7 @@ def human_bytes(count: int) -> str:
 
 
 def exact_bytes(count: int) -> str:
-    """``count`` for people, with the exact number: ``20.5 MiB (21,483,520 bytes)``."""
+    """``count`` bytes rounded and exactly: ``20.5 MiB (21,483,520 bytes)``."""
     short = human_bytes(count)
     return short if count < 1024 else f"{short} ({count:,} bytes)"
 

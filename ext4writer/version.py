@@ -1,3 +1,3 @@
-"""The number of this release, which pyproject.toml has, too."""
+"""The version of this release; pyproject.toml states it, too."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Walks over everything below a directory, without recursion: trees may be deep."""
+"""Walks over everything below a directory, without recursion, since trees may be deep."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from .nodes import Directory, Node
 def directories(top: Directory, prefix: bytes | None = b"/") -> Iterator[tuple[bytes, Directory]]:
     """Yield ``top`` and every directory below it, each with the path prefix of its entries.
 
-    Parents come first, and those in one directory are sorted by name as bytes. ``prefix`` is that
-    of ``top``; with None all are empty, which saves making paths. The caller may change the entries
-    of a directory before it takes the next one: the walk goes into those that are left.
+    Parents come first, and siblings are sorted by name as bytes. ``prefix`` is the path prefix of
+    the entries of ``top``; with None all prefixes are empty, which saves building paths. The caller
+    may change the entries of a directory after it was yielded: the walk continues with those that
+    remain.
     """
     stack = [(b"" if prefix is None else prefix, top)]
     while stack:
@@ -28,7 +29,7 @@ def directories(top: Directory, prefix: bytes | None = b"/") -> Iterator[tuple[b
 
 
 def depth_first(top: Directory) -> Iterator[tuple[bytes, Node]]:
-    """Yield (absolute path, node) for each name: a directory, all below it, then the next name.
+    """Yield (absolute path, node) for each name: a node, all below it, then the next name.
 
     Names are sorted as bytes.
     """

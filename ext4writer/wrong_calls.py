@@ -1,4 +1,4 @@
-"""What was meant where a function, or one that it was given, has not the arguments of a call."""
+"""Explains calls with wrong arguments, and callbacks that have the wrong parameters."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _CALLED_WITH = {
     "SpoolMaker": (),
     "Store": ("a path", "a Content"),
 }
-"""What the library calls a function with that a caller gives, by its name in annotations."""
+"""The arguments that the library passes to a callback, by the callback's name in annotations."""
 
 
 def refuse_unbound(function: Any, args: Iterable[Any], options: Mapping[str, Any]) -> None:
-    """Raise :class:`SpecError` if a function has no such arguments, or lacks one.
+    """Raise :class:`SpecError` if a function does not have these arguments, or lacks one.
 
-    It is called where a call has failed, so that what is done often costs nothing more.
+    Use it only after a call has failed, so that correct calls cost nothing more.
     """
     signature = inspect.signature(function)
     try:
@@ -42,7 +42,7 @@ def refuse_unbound(function: Any, args: Iterable[Any], options: Mapping[str, Any
 
 
 def refuse_callbacks(function: Any, args: Iterable[Any], options: Mapping[str, Any]) -> None:
-    """Raise :class:`SpecError` if a function among the arguments cannot be called as it will be."""
+    """Raise :class:`SpecError` if a callback among the arguments has the wrong parameters."""
     signature = inspect.signature(function)
     for name, given in signature.bind(*args, **options).arguments.items():
         annotation = str(signature.parameters[name].annotation)
@@ -53,18 +53,21 @@ def refuse_callbacks(function: Any, args: Iterable[Any], options: Mapping[str, A
 
 
 def misfit(function: Any, given: tuple[str, ...]) -> str:
-    """Why a function cannot be called with so many arguments, in words; empty if it can."""
+    """Why ``function`` cannot be called with the arguments ``given``; empty if it can.
+
+    ``given`` are descriptions of the positional arguments, which the explanation lists.
+    """
     try:
         inspect.signature(function).bind(*given)
     except ValueError:
-        return ""  # of a built-in function nothing is known
+        return ""  # a built-in function may not state its parameters
     except TypeError as error:
         return f"is called with {' and '.join(given) or 'no argument'}: {error}"
     return ""
 
 
 def meant(name: str, names: Iterable[str], otherwise: str = "") -> str:
-    """What may be meant by a ``name`` that is none of ``names``; ``otherwise`` where all differ."""
+    """A hint for a ``name`` that is not among ``names``; ``otherwise`` if none of them is close."""
     from difflib import get_close_matches  # late: hardly any program needs it
 
     names = list(names)

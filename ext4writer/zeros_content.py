@@ -1,4 +1,4 @@
-"""Files of nothing but zeros, such as those that reserve space."""
+"""Files that consist of zeros, such as those that reserve space."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .content import Content, Reader
 
 
 class ZerosContent(Content):
-    """Zeros that have blocks, such as a file that reserves its space."""
+    """``size`` bytes of zeros that get blocks instead of holes, for a file that reserves space."""
 
     __slots__ = ()
     random_access = True

@@ -230,7 +230,7 @@ def test_a_file_of_the_source_is_not_taken_for_an_older_one(source: Path, option
         done = run("plan", source, "--save", theirs)
     else:
         done = run("build", source, "-o", source / "a.img", option, theirs)
-    assert_one_line(done, 1, "theirs", "not written over")
+    assert_one_line(done, 1, "theirs", "does not overwrite")
     assert theirs.read_bytes() == before and not (source / "a.img").exists()
 
 

@@ -296,7 +296,7 @@ class TestFailures:
             all_answers(do, range(100))
 
     def test_a_process_that_leaves(self) -> None:
-        with pytest.raises(WorkerError, match="ended, perhaps for want of memory"):
+        with pytest.raises(WorkerError, match="ended, perhaps because memory ran out"):
             all_answers(lambda _: os._exit(0), range(100))
 
 

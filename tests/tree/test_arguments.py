@@ -235,7 +235,7 @@ def plan_of(make: Callable[[Tree], object]) -> None:
 
 
 SLIPS: dict[str, tuple[Callable[[], Any], str]] = {
-    "text": (lambda: Tree().file("/f", "text"), "a str names a file and is no content"),
+    "text": (lambda: Tree().file("/f", "text"), "a str is the path of a file"),
     "mode": (lambda: Tree().file("/f", b"", mode="rwx"), "/f: mode: 'rwx'"),
     "uid": (lambda: Tree().file("/f", b"", uid=None), "/f: uid: None"),
     "time": (lambda: Tree().file("/f", b"", mtime_ns="now"), "/f: mtime_ns: 'now'"),
@@ -326,7 +326,10 @@ SLIPS: dict[str, tuple[Callable[[], Any], str]] = {
     "part of no file": (lambda: PathSliceContent(Path("/x\0"), 0, 5), "holds a NUL byte"),
     "NUL in a path": (lambda: PathContent("/x\0"), "path: '/x\\x00' holds a NUL byte"),
     "NUL in a content's path": (lambda: Tree().file("/f", Path("/x\0")), "holds a NUL byte"),
-    "NUL in a text": (lambda: Tree().file("/f", "te\0xt"), "a str names a file and is no content"),
+    "NUL in a text": (
+        lambda: Tree().file("/f", "te\0xt"),
+        "a str is the path of a file",
+    ),
     "seed": (lambda: RandomPolicy("x"), "seed: 'x'"),
     "option": (lambda: Spec(lable="x"), "lable: is no option of a Spec; did you mean label?"),
     "option of a profile": (
@@ -381,7 +384,7 @@ def test_a_wrong_declared_size_is_said_to_be_that(declared: int, kind: str, tmp_
     }
     tree = Tree()
     tree.file("/file", content[kind], size=declared)
-    with pytest.raises(SourceError, match=rf"declared size is {declared}, and it holds") as caught:
+    with pytest.raises(SourceError, match=rf"declared size is {declared}, but it holds") as caught:
         write_image(tree, bytearray())
     assert isinstance(caught.value, DeclaredSizeError)
     assert not isinstance(caught.value, SourceChangedError)
@@ -396,7 +399,7 @@ def test_a_part_past_the_end_of_a_file_is_said_to_be_that(
     path.write_bytes(b"123456789")
     tree = Tree()
     tree.file("/file", PathSliceContent(path, offset, 20))
-    with pytest.raises(DeclaredSizeError, match=f"declared size is 20, and it holds {held};"):
+    with pytest.raises(DeclaredSizeError, match=f"declared size is 20, but it holds {held};"):
         write_image(tree, bytearray())
 
 

@@ -399,7 +399,7 @@ def test_a_slice_of_a_file_is_like_the_bytes(
     assert images[0] == images[1]
     if size:
         os.truncate(host, 100_001 + len(data) - 1)
-        held = f"host: its declared size is {len(data)}, and it holds {len(data) - 1};"
+        held = f"host: its declared size is {len(data)}, but it holds {len(data) - 1};"
         with pytest.raises(DeclaredSizeError, match=held):
             write_image(tree, bytearray(), Spec())
     host.unlink()
@@ -455,7 +455,7 @@ def test_a_generator_needs_its_size() -> None:
 def test_a_generator_without_end_is_left_early() -> None:
     tree = Tree()
     tree.file("/data", itertools.repeat(b"x"), size=1000)
-    with pytest.raises(DeclaredSizeError, match="is 1000, and it holds more"):
+    with pytest.raises(DeclaredSizeError, match="is 1000, but it holds more"):
         write_image(tree, bytearray(), Spec())
 
 
