@@ -1,10 +1,10 @@
-"""How names compare in directories with the casefold flag: Unicode 12.1, as the kernel folds it.
+"""Folds names for directories with the casefold flag, as the kernel does, with Unicode 12.1.
 
-The kernel compares and hashes NFDICF: full case folding, then canonical decomposition, with default
-ignorable code points left out (fs/unicode/README.utf8data, mkutf8data.c). Its tables are those of
-Unicode 12.1 (``EXT4_ENC_UTF8_12_1``). The standard promises that an assigned character keeps its
-folding and its decomposition. So Python's own tables serve, whatever their version, as long as they
-are asked only for what 12.1 had assigned.
+The kernel compares and hashes the NFDICF form: full case folding, then canonical decomposition,
+without default ignorable code points (fs/unicode/README.utf8data, mkutf8data.c). Its tables are
+those of Unicode 12.1 (``EXT4_ENC_UTF8_12_1``). The standard guarantees that an assigned character
+keeps its folding and its decomposition. So Python's own tables of any later version are right for
+the code points that 12.1 assigned.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import unicodedata
 from bisect import bisect_right
 from functools import lru_cache
 
-# Spans of code points that 12.1 assigned, among them all that fold, decompose or combine in it.
+# Spans of code points that 12.1 assigned; they include all that fold, decompose or combine in it.
 # From DerivedAge.txt, CaseFolding.txt and UnicodeData.txt of the Unicode Character Database.
 _SPANS = """
     41-5a b5-376 37e-37f 385-38a 38c 38e-3a1 3a3-52e 531-556 587 591-5c7 610-61a 622-6ed 711-74a
@@ -36,7 +36,7 @@ _SPANS = """
     1e130-1e136 1e2ec-1e2ef 1e8d0-1e8d6 1e900-1e94a 2f800-2fa1d
 """
 
-# Default_Ignorable_Code_Point of DerivedCoreProperties.txt, unassigned ones included.
+# Default_Ignorable_Code_Point of DerivedCoreProperties.txt, including unassigned code points.
 _IGNORED = """
     ad 34f 61c 115f-1160 17b4-17b5 180b-180e 200b-200f 202a-202e 2060-206f 3164 fe00-fe0f feff ffa0
     fff0-fff8 1bca0-1bca3 1d173-1d17a e0000-e0fff
@@ -60,10 +60,10 @@ _KNOWN, _IGNORABLE = _Spans(_SPANS), _Spans(_IGNORED)
 
 
 def casefold(name: bytes) -> bytes | None:
-    """The form of ``name`` that is compared and hashed; None if it is not valid UTF-8.
+    """The form of ``name`` that is compared and hashed; None if ``name`` is not valid UTF-8.
 
-    fs/unicode/utf8-core.c:utf8_casefold. Without strict mode the kernel takes a name that has no
-    such form as it is, byte by byte.
+    Rules: fs/unicode/utf8-core.c:utf8_casefold. Without strict mode the kernel compares and hashes
+    the bytes of an invalid name unchanged.
     """
     if name.isascii():
         return name.lower()
@@ -73,8 +73,8 @@ def casefold(name: bytes) -> bytes | None:
         return None
     folded: list[str] = []
     run: list[tuple[int, str]] = []
-    # utf8-norm.c:utf8byte sorts what stands between two code points of class 0 by its class. A
-    # decomposition has one class for all that it yields only where it begins with class 0.
+    # utf8-norm.c:utf8byte sorts the code points between two of combining class 0 by their class.
+    # A decomposition has one class for all that it yields only where it begins with class 0.
     for part in map(_folded, text):
         for character, combining in part or (("", 0),):
             if combining:
@@ -93,7 +93,10 @@ def _in_order(run: list[tuple[int, str]]) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def _folded(character: str) -> tuple[tuple[str, int], ...]:
-    """What one code point becomes, each with its combining class; nothing for an ignorable one."""
+    """The characters that one code point folds to, each with its combining class.
+
+    The result is empty for an ignorable code point.
+    """
     code = ord(character)
     if code in _IGNORABLE:
         return ()

@@ -2,7 +2,7 @@
 
 ``crc32c`` follows the kernel's ``crc32c_le``: no inversion before or after. A function that sets a
 checksum writes it into packed bytes, in place, and returns it; all other fields must be final by
-then. units.py knows which one belongs to which kind of metadata.
+then. units.py maps each kind of metadata to its function. Offsets and sizes are in bytes.
 
 Rules: Documentation/filesystems/ext4/checksums.rst and e2fsprogs csum.c.
 """
@@ -31,7 +31,7 @@ from .superblock import SUPERBLOCK
 from .xattr import XATTR_HEADER
 
 CRC_START = MASK_32
-"""What a checksum begins with that no seed begins: all ones (fs/ext4/super.c, ``~0``)."""
+"""The initial value of a checksum without a seed: all ones (fs/ext4/super.c, ``~0``)."""
 
 _SB_CHECKSUM = SUPERBLOCK.offset("s_checksum")
 _BG_CHECKSUM = GROUP_DESC.offset("bg_checksum")
@@ -59,7 +59,7 @@ _standard: Callable[[ReadBuffer, int], int] | None = None
 
 
 def _load() -> Callable[[ReadBuffer, int], int]:
-    """Return crc32c as RFC 3720 has it (inverted), from the wheel or from this module."""
+    """Return crc32c as in RFC 3720 (inverted), from the crc32c package or from this module."""
     global _standard  # noqa: PLW0603 (bound once, at the first checksum)
     try:
         _standard = _extension() or _package()
@@ -69,10 +69,10 @@ def _load() -> Callable[[ReadBuffer, int], int]:
 
 
 def _extension() -> Callable[[ReadBuffer, int], int] | None:
-    """Return crc32c from the wheel's extension module alone, if it is in the usual place.
+    """Return crc32c from the package's extension module, if it is in the usual place; else None.
 
-    The package itself imports a command line and readers of metadata, which takes longer than
-    writing a small image.
+    Importing the package itself would load a command line and readers of package metadata, which
+    takes longer than writing a small image.
     """
     package = find_spec("crc32c")
     places = package.submodule_search_locations if package is not None else None
@@ -101,7 +101,7 @@ def crc32c(seed: int, data: ReadBuffer) -> int:
 
 @cache
 def _crc32c_tables() -> tuple[tuple[int, ...], ...]:
-    """Return eight tables: table k is the effect of a byte that k more bytes follow."""
+    """Return eight tables: table k holds the effect of a byte with k more bytes after it."""
     first = []
     for byte in range(256):
         for _ in range(8):
@@ -114,7 +114,7 @@ def _crc32c_tables() -> tuple[tuple[int, ...], ...]:
 
 
 def crc32c_python(seed: int, data: ReadBuffer) -> int:
-    """Return the same as ``crc32c``, in pure Python: eight bytes a step."""
+    """Return the same as ``crc32c``, in pure Python: eight bytes per step."""
     t0, t1, t2, t3, t4, t5, t6, t7 = _crc32c_tables()
     whole = len(data) & ~7
     crc = seed
@@ -155,7 +155,7 @@ def crc16(seed: int, data: ReadBuffer) -> int:
 
 
 def filesystem_seed(uuid_bytes: bytes) -> int:
-    """Return the seed of all metadata checksums; with metadata_csum_seed it is stored."""
+    """Return the seed of all metadata checksums; metadata_csum_seed stores it in a field."""
     # csum.c:ext2fs_init_csum_seed
     return crc32c(CRC_START, uuid_bytes)
 
@@ -166,7 +166,7 @@ def inode_seed(seed: int, ino: int, generation: int) -> int:
 
 
 def set_superblock_checksum(buf: WriteBuffer, offset: int = 0) -> int:
-    """Write s_checksum: over all bytes before it, and not seeded by the UUID."""
+    """Write s_checksum: crc32c of all bytes before it, not seeded by the UUID."""
     # csum.c:ext2fs_superblock_csum
     with memoryview(buf) as view:
         crc = crc32c(CRC_START, view[offset : offset + _SB_CHECKSUM])
@@ -175,17 +175,16 @@ def set_superblock_checksum(buf: WriteBuffer, offset: int = 0) -> int:
 
 
 def group_desc_checksum(seed: int, group: int, desc_bytes: ReadBuffer) -> int:
-    """Return bg_checksum with metadata_csum: group number, then the descriptor with a zero sum."""
+    """Return bg_checksum with metadata_csum: of the group number, then the descriptor, sum zero."""
     # csum.c:ext2fs_group_desc_csum
     zeroed = bytearray(desc_bytes)
     zeroed[_BG_CHECKSUM : _BG_CHECKSUM + 2] = b"\0\0"
-    return (
-        crc32c(seed, _WORD.pack(group) + zeroed) & 0xFFFF
-    )  # its lower half, without a call for each group
+    # low_16, spelled out to save a call for each group
+    return crc32c(seed, _WORD.pack(group) + zeroed) & 0xFFFF
 
 
 def group_desc_checksums(seed: int, descs: ReadBuffer, size: int) -> array[int]:
-    """Return the checksum with metadata_csum of every group; bg_checksum takes its low half.
+    """Return the crc32c of every group's descriptor; bg_checksum is its lower half.
 
     ``descs`` holds descriptors of ``size`` bytes in which the sums are zero.
     """
@@ -208,7 +207,7 @@ def group_desc_checksums(seed: int, descs: ReadBuffer, size: int) -> array[int]:
 
 
 def group_desc_crc16(uuid: bytes, group: int, desc_bytes: ReadBuffer) -> int:
-    """Return bg_checksum with uninit_bg alone: crc16 that leaves the sum's own bytes out."""
+    """Return bg_checksum with uninit_bg: crc16 of the descriptor without the sum's own bytes."""
     # csum.c:ext2fs_group_desc_csum, "old crc16 code"
     desc = bytes(desc_bytes)
     rest = desc[_BG_CHECKSUM + 2 :]
@@ -216,9 +215,10 @@ def group_desc_crc16(uuid: bytes, group: int, desc_bytes: ReadBuffer) -> int:
 
 
 def bitmap_checksum(seed: int, bitmap_bytes: ReadBuffer) -> int:
-    """Return the checksum of a bitmap; descriptors of 32 bytes keep its low half only.
+    """Return the checksum of a bitmap; descriptors of 32 bytes store only its lower half.
 
-    A block bitmap counts s_clusters_per_group / 8 bytes, an inode bitmap s_inodes_per_group / 8.
+    Of a block bitmap s_clusters_per_group / 8 bytes count, of an inode bitmap
+    s_inodes_per_group / 8.
     """
     # csum.c:ext2fs_block_bitmap_csum_set, ext2fs_inode_bitmap_csum_set
     return crc32c(seed, bitmap_bytes)
@@ -227,8 +227,8 @@ def bitmap_checksum(seed: int, bitmap_bytes: ReadBuffer) -> int:
 def set_inode_checksum(
     buf: WriteBuffer, offset: int, inode_size: int, seed: int, ino: int, generation: int = 0
 ) -> int:
-    """Write l_i_checksum_lo, and i_checksum_hi where i_extra_isize reaches it."""
-    # csum.c:ext2fs_inode_csum_set: over the whole inode with both halves zero
+    """Write l_i_checksum_lo, and i_checksum_hi if i_extra_isize includes it."""
+    # csum.c:ext2fs_inode_csum_set: of the entire inode with both halves zero
     with memoryview(buf) as view:
         low = offset + _I_CHECKSUM_LO
         high = offset + _I_CHECKSUM_HI
@@ -254,7 +254,7 @@ def set_inode_checksums(
     inos: Sequence[int],
     generations: Iterable[int] = repeat(0),
 ) -> None:
-    """Do what :func:`set_inode_checksum` does, for neighbours with the numbers ``inos``."""
+    """Do what :func:`set_inode_checksum` does, for adjacent inodes with the numbers ``inos``."""
     count = len(inos)
     end = offset + count * inode_size
     with memoryview(buf).cast("B") as view:
@@ -284,7 +284,7 @@ def set_dir_block_checksums(
     inos: Sequence[int],
     generations: Iterable[int] = repeat(0),
 ) -> None:
-    """Do what :func:`set_dir_block_checksum` does, for neighbours of the inodes ``inos``."""
+    """Do what :func:`set_dir_block_checksum` does, for adjacent blocks of the inodes ``inos``."""
     size = len(inos) * block_size
     with memoryview(buf).cast("B") as view:
         used = block_size - DIR_ENTRY_TAIL.size
@@ -303,7 +303,7 @@ def _standard_seeds(seed: int, inos: Sequence[int], generations: Iterable[int]) 
 
 
 def _little_endian_sums(pieces: Iterable[ReadBuffer], seeds: Iterable[int]) -> bytes:
-    """The checksums of ``pieces``, one after the other, from inverted seeds."""
+    """The checksums of ``pieces``, 4 bytes each, from inverted seeds."""
     sums = [value ^ MASK_32 for value in map(_standard or _load(), pieces, seeds)]
     return struct.pack(f"<{len(sums)}I", *sums)
 
@@ -311,13 +311,13 @@ def _little_endian_sums(pieces: Iterable[ReadBuffer], seeds: Iterable[int]) -> b
 def set_extent_block_checksum(
     buf: WriteBuffer, offset: int, block_size: int, inode_seed: int
 ) -> int:
-    """Write et_checksum, which follows the room for eh_max entries."""
+    """Write et_checksum, which follows the space for eh_max entries."""
     # csum.c:ext2fs_extent_block_csum
     with memoryview(buf) as view:
         eh_max = _HALF.unpack_from(view, offset + _EH_MAX)[0]
         tail = EXTENT_HEADER.size + EXTENT.size * eh_max
         if tail + 4 > block_size:
-            raise ValueError(f"eh_max {eh_max} leaves no room for a checksum")
+            raise ValueError(f"eh_max {eh_max} leaves no space for a checksum")
         crc = crc32c(inode_seed, view[offset : offset + tail])
         _WORD.pack_into(view, offset + tail, crc)
     return crc
@@ -325,7 +325,7 @@ def set_extent_block_checksum(
 
 def set_dir_block_checksum(buf: WriteBuffer, offset: int, block_size: int, inode_seed: int) -> int:
     """Write det_checksum; the block must end in a DIR_ENTRY_TAIL."""
-    # csum.c:ext2fs_dirent_csum_set: over all bytes before the 12-byte tail
+    # csum.c:ext2fs_dirent_csum_set: of all bytes before the 12-byte tail
     with memoryview(buf) as view:
         end = offset + block_size
         crc = crc32c(inode_seed, view[offset : end - DIR_ENTRY_TAIL.size])
@@ -352,7 +352,7 @@ def _set_dx_checksum(
         count = DX_COUNTLIMIT.number(view, offset + count_offset, "count")
         tail = count_offset + DX_ENTRY.size * limit
         if tail + DX_TAIL.size > block_size or count > limit:
-            raise ValueError(f"limit {limit} and count {count} leave no room for a checksum")
+            raise ValueError(f"limit {limit} and count {count} leave no space for a checksum")
         crc = crc32c(inode_seed, view[offset : offset + count_offset + DX_ENTRY.size * count])
         last = offset + tail + _DT_CHECKSUM
         crc = crc32c(crc, bytes(view[offset + tail : last]) + bytes(4))
@@ -363,7 +363,7 @@ def _set_dx_checksum(
 def set_xattr_block_checksum(
     buf: WriteBuffer, offset: int, block_size: int, seed: int, block_number: int
 ) -> int:
-    """Write h_checksum of an attribute block that will lie at ``block_number``."""
+    """Write h_checksum of an attribute block that will be stored at block ``block_number``."""
     # csum.c:ext2fs_ext_attr_block_csum: block number as 64 bits, then the block with a zero sum
     with memoryview(buf) as view:
         _WORD.pack_into(view, offset + _H_CHECKSUM, 0)
@@ -374,8 +374,8 @@ def set_xattr_block_checksum(
 
 
 def set_journal_superblock_checksum(buf: WriteBuffer, offset: int = 0) -> int:
-    """Write s_checksum of a journal superblock with checksum v2 or v3; it is big endian."""
-    # fs/jbd2/journal.c:jbd2_superblock_csum: over 1024 bytes with a zero sum
+    """Write s_checksum of a journal superblock with checksum v2 or v3; it is big-endian."""
+    # fs/jbd2/journal.c:jbd2_superblock_csum: of 1024 bytes with a zero sum
     with memoryview(buf) as view:
         place = offset + _J_CHECKSUM
         view[place : place + 4] = bytes(4)
@@ -385,7 +385,7 @@ def set_journal_superblock_checksum(buf: WriteBuffer, offset: int = 0) -> int:
 
 
 def set_mmp_checksum(buf: WriteBuffer, offset: int, seed: int) -> int:
-    """Write mmp_checksum, over all bytes of the structure before it."""
+    """Write mmp_checksum: crc32c of all bytes of the structure before it."""
     # lib/ext2fs/csum.c:ext2fs_mmp_csum
     with memoryview(buf) as view:
         crc = crc32c(seed, view[offset : offset + _MMP_CHECKSUM])
@@ -396,7 +396,7 @@ def set_mmp_checksum(buf: WriteBuffer, offset: int, seed: int) -> int:
 def set_orphan_block_checksum(
     buf: WriteBuffer, offset: int, block_size: int, inode_seed: int, block_number: int
 ) -> int:
-    """Write ob_checksum of a block of the orphan file that lies at ``block_number``."""
+    """Write ob_checksum of a block of the orphan file that is stored at ``block_number``."""
     # lib/ext2fs/orphan.c:ext2fs_do_orphan_file_block_csum
     with memoryview(buf) as view:
         crc = crc32c(inode_seed, struct.pack("<Q", block_number))

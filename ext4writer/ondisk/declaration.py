@@ -1,8 +1,9 @@
-"""The words in which the structures are declared: construct's own, without construct.
+"""The types in which structures are declared: those of construct, without loading construct.
 
-To load construct takes longer than to write a small image, and no image needs it: packers, offsets
-and sizes follow from the words. Each word has ``made``, which is the construct object of its name;
-with these a record is built and parsed as construct does it, and the tests hold both side by side.
+Loading construct takes longer than writing a small image, and no image needs it: packers, offsets
+and sizes follow from the declarations. Each type has a method ``made`` that returns the construct
+object of the same name. Those objects build and parse a record as construct does, and tests compare
+both ways.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ if TYPE_CHECKING:
 
 
 class Word:
-    """One word of a declaration; ``made`` returns what construct has under its name."""
+    """One type in a declaration; ``made`` returns construct's object of the same name."""
 
     __slots__ = ()
 
     def made(self) -> Any:
-        """Return the construct object, and load construct for it."""
+        """Load construct, and return its object."""
         raise NotImplementedError
 
 
 class Number(Word):
-    """An integer of ``width`` bytes: its struct letter, and ``<`` or ``>``."""
+    """An integer of ``width`` bytes, with its letter and byte order for the module struct."""
 
     __slots__ = ("letter", "name", "order", "width")
 
@@ -52,7 +53,7 @@ Int64ub = Number("Int64ub", "Q", 8)
 
 
 class Bytes(Word):
-    """``length`` bytes, which are one value."""
+    """``length`` bytes as one value."""
 
     __slots__ = ("length",)
 
@@ -66,7 +67,7 @@ class Bytes(Word):
 
 
 class Padding(Word):
-    """``length`` bytes that are no field."""
+    """``length`` bytes that belong to no field."""
 
     __slots__ = ("length",)
 
@@ -80,7 +81,7 @@ class Padding(Word):
 
 
 class Array(Word):
-    """``count`` numbers, which are one value."""
+    """``count`` numbers as one value."""
 
     __slots__ = ("count", "item")
 
@@ -95,7 +96,7 @@ class Array(Word):
 
 
 class Named(Word):
-    """A field: a word with its name and its meaning, which changes nothing of how it is packed."""
+    """A field: a type with a name and a meaning, which do not affect how it is packed."""
 
     __slots__ = ("meaning", "name", "word")
 
@@ -109,7 +110,7 @@ class Named(Word):
 
 
 class Struct(Word):
-    """Fields one after the other, and padding between them."""
+    """Fields in sequence, with padding between them."""
 
     __slots__ = ("subcons",)
 

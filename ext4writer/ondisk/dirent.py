@@ -20,7 +20,7 @@ EXT4_FT_BLKDEV = 4
 EXT4_FT_FIFO = 5
 EXT4_FT_SOCK = 6
 EXT4_FT_SYMLINK = 7
-# The file type in the tail, which no entry has.
+# The file type of the checksum tail; real entries never have it.
 EXT4_FT_DIR_CSUM = 0xDE
 
 FILE_TYPES = {
@@ -33,24 +33,24 @@ FILE_TYPES = {
     EXT4_FT_SOCK: "socket",
     EXT4_FT_SYMLINK: "symlink",
 }
-"""Each file_type of an entry -> what it says."""
+"""Each file_type of an entry -> its meaning."""
 
 DIR_ENTRY_2 = Record(
     "dir_entry_2",
     Struct(
-        field("inode", Int32ul, "Inode; 0 for an entry that is not in use", "inode"),
+        field("inode", Int32ul, "Inode; 0 for an unused entry", "inode"),
         field(
             "rec_len",
             Int16ul,
             "Bytes up to the next entry, or the end of the block",
             "bytes",
-            writes="no more than needed, but for the last entry",
+            writes="the least possible, except in the last entry",
         ),
         field("name_len", Int8ul, "Bytes of the name", "bytes"),
         field(
             "file_type",
             Int8ul,
-            "Kind of file; without the feature the high byte of name_len",
+            "Type of the file; without the feature, the high byte of name_len",
             "code",
             when="filetype",
             names=FILE_TYPES,
@@ -66,7 +66,7 @@ DIR_ENTRY_TAIL = Record(
         field(
             "det_reserved_zero1",
             Int32ul,
-            "Stands for an inode, so that it looks like an unused entry",
+            "In the place of an inode, so that the tail looks like an unused entry",
             "reserved",
             when="metadata_csum",
             zero="reserved",
@@ -75,7 +75,7 @@ DIR_ENTRY_TAIL = Record(
         field(
             "det_reserved_zero2",
             Int8ul,
-            "Stands for the length of a name",
+            "In the place of name_len",
             "reserved",
             when="metadata_csum",
             zero="reserved",
@@ -110,24 +110,24 @@ DIR_ENTRY_HASH = Record(
             "hash",
             when="casefold",
         ),
-        field("minor_hash", Int32ul, "Its second half", "hash", when="casefold"),
+        field("minor_hash", Int32ul, "Second half of the hash", "hash", when="casefold"),
     ),
     size=8,
-    doc="Follows a name of an encrypted directory that folds cases; fs/ext4/ext4.h.",
+    doc="Follows a name in an encrypted directory with casefold; fs/ext4/ext4.h.",
 )
 
 
 def rec_len(name_len: int) -> int:
-    """Return the least length of an entry whose name has ``name_len`` bytes."""
+    """Return the least length in bytes of an entry whose name has ``name_len`` bytes."""
     # fs/ext4/ext4.h:ext4_dir_rec_len
     return round_up(name_len + 8, EXT4_DIR_PAD)
 
 
 def encode_rec_len(length: int, block_size: int) -> int:
-    """Return the 16-bit form of an entry's length; only 64 KiB blocks need another value."""
+    """Return the 16-bit form of a length in bytes; it differs only in blocks of 64 KiB and more."""
     # fs/ext4/ext4.h:ext4_rec_len_to_disk
     if length % 4 or not 0 < length <= block_size or block_size > 1 << 18:
-        raise ValueError(f"an entry of {length} bytes in a block of {block_size} bytes")
+        raise ValueError(f"an entry cannot have {length} bytes in a block of {block_size} bytes")
     if length < 65536:
         return length
     if length == block_size:
@@ -136,8 +136,8 @@ def encode_rec_len(length: int, block_size: int) -> int:
 
 
 def decode_rec_len(stored: int, block_size: int) -> int:
-    """Return the length of an entry from its 16-bit form."""
-    # e2fsprogs dir_iterate.c:ext2fs_get_rec_len; a 0 in a smaller block is damage and stays 0
+    """Return the length of an entry in bytes from its 16-bit form."""
+    # e2fsprogs dir_iterate.c:ext2fs_get_rec_len; in a smaller block, 0 is damage and stays 0
     if block_size < 65536:
         return stored
     if stored in (65535, 0):

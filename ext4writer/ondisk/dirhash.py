@@ -1,6 +1,6 @@
 """The hashes of directory entry names: legacy, half MD4 and TEA.
 
-Each returns (hash, minor hash) as the kernel uses them: the low bit of the hash is zero, and the
+Each returns (hash, minor hash) as the kernel uses them: the lowest bit of the hash is zero, and the
 value that means "end of directory" is replaced. Rules: e2fsprogs dirhash.c:ext2fs_dirhash and
 fs/ext4/hash.c:__ext4fs_dirhash (which has the replacement).
 """
@@ -25,7 +25,7 @@ from .htree import (
 
 Seed: TypeAlias = "tuple[int, int, int, int]"
 
-_M = MASK_32  # spelled out below, where each name costs a few dozen of them
+_M = MASK_32  # applied in place below, since each name needs a few dozen masks
 # fs/ext4/ext4.h:EXT4_HTREE_EOF_32BIT is 0x7fffffff, and hashes are stored shifted by one.
 _END_OF_DIRECTORY = 0x7FFFFFFF << 1
 _LAST_HASH = (0x7FFFFFFF - 1) << 1
@@ -33,10 +33,10 @@ _LAST_HASH = (0x7FFFFFFF - 1) << 1
 _DEFAULT_SEED: Seed = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
 # The initial state of the oldest hash, which has no seed.
 _LEGACY_STATE = (0x12A3FE2D, 0x37ABE8F9)
-# Few enough names to stay in the cache while their lengths are read and then their bytes.
+# Few enough names to stay in the cache between reading their lengths and reading their bytes.
 _NAMES_AT_ONCE = 1 << 14
 
-# Per step of half MD4: the index of the message word and the rotation.
+# For each step of half MD4: the index of the message word and the rotation.
 _ROUND1 = tuple(zip(range(8), (3, 7, 11, 19) * 2, strict=True))
 _ROUND2 = tuple(zip((1, 3, 5, 7, 0, 2, 4, 6), (3, 5, 9, 13) * 2, strict=True))
 _ROUND3 = tuple(zip((3, 7, 2, 6, 1, 5, 0, 4), (3, 9, 11, 15) * 2, strict=True))
@@ -70,7 +70,7 @@ def half_md4_hash(name: bytes, seed: Seed, *, signed: bool) -> tuple[int, int]:
 
 
 def tea_hash(name: bytes, seed: Seed, *, signed: bool) -> tuple[int, int]:
-    """Return the hash made of the TEA cipher; only half of the seed counts."""
+    """Return the hash based on the TEA cipher; it uses only the first half of the seed."""
     # dirhash.c:TEA_transform
     state0, state1, _, _ = seed if any(seed) else _DEFAULT_SEED
     for start in range(0, len(name), 16):
@@ -87,8 +87,9 @@ def tea_hash(name: bytes, seed: Seed, *, signed: bool) -> tuple[int, int]:
 def hash_keys(version: int, names: Sequence[bytes], seed: Seed) -> array[int]:
     """Return ``hash << 32 | minor hash`` of each name, in the order given.
 
-    The leaves of an index hold the names in the order of these numbers. ``version`` tells signed
-    from unsigned, as ``DX_HASH_TEA_UNSIGNED`` does. ValueError for siphash, which needs a key.
+    The leaves of an index hold the names in the order of these numbers. ``version`` also chooses
+    between signed and unsigned characters, such as ``DX_HASH_TEA_UNSIGNED``. Raises ``ValueError``
+    for siphash, which needs a key.
     """
     state = seed if any(seed) else _DEFAULT_SEED
     hash_some: Callable[[Sequence[bytes]], array[int]]
@@ -99,7 +100,7 @@ def hash_keys(version: int, names: Sequence[bytes], seed: Seed) -> array[int]:
     elif version in (DX_HASH_TEA, DX_HASH_TEA_UNSIGNED):
         hash_some = partial(tea_lanes, state=state[:2], signed=version == DX_HASH_TEA)
     else:
-        raise ValueError(f"hash version {version} is none that names alone decide")
+        raise ValueError(f"hash version {version} needs more than names and a seed")
     keys = array("Q")
     for low in range(0, len(names), _NAMES_AT_ONCE):
         keys.extend(hash_some(names[low : low + _NAMES_AT_ONCE]))
@@ -119,8 +120,8 @@ def _finish(hashed: int) -> int:
 
 
 def _words(rest: bytes, number: int, signed: bool) -> list[int]:
-    """Return ``number`` message words of the rest of a name, padded with its length."""
-    # dirhash.c:str2hashbuf: the pad comes from the whole rest, also of what the words leave out
+    """Return ``number`` message words from the rest of a name, padded with its length."""
+    # dirhash.c:str2hashbuf: the pad is the length of the rest, including bytes after these words
     pad = (len(rest) & 0xFF) * 0x01010101
     words = []
     for start in range(0, number * 4, 4):

@@ -1,7 +1,7 @@
-"""The hashes of many names at once: big integers as vectors of 64-bit lanes.
+"""The hashes of many names in parallel: big integers as vectors of 64-bit lanes.
 
-Lane k of every big integer belongs to name k and holds a 32-bit word in its low half, so one
-addition, mask or shift works on thousands of names at the speed of C. The high half takes carries
+Lane k of every big integer belongs to name k and holds a 32-bit word in its lower half, so one
+addition, mask or shift works on thousands of names at the speed of C. The upper half takes carries
 and rotations and is masked away.
 """
 
@@ -15,7 +15,7 @@ from itertools import chain, islice
 
 from .record import HOST_IS_BIG_ENDIAN
 
-# Lanes per vector: enough to hide the interpreter, few enough to stay in the cache.
+# Lanes per vector: enough to hide the interpreter's overhead, few enough to stay in the cache.
 _LANES = 2048
 
 K2 = 0x5A827999
@@ -28,19 +28,19 @@ _ORDER3 = (3, 7, 2, 6, 1, 5, 0, 4)
 
 
 Groups = list[tuple[int, list[bytes]]]
-"""Names by their length in bytes."""
+"""Pairs of a length in bytes and the names of that length."""
 
 
 def half_md4_lanes(
     names: Sequence[bytes], state: tuple[int, int, int, int], signed: bool
 ) -> array[int]:
-    """Return ``hash << 32 | minor hash`` of each name, the low bit of the hash zero."""
+    """Return ``hash << 32 | minor hash`` of each name; the lowest bit of the hash is zero."""
     empty = (state[1] & ~1) << 32 | state[2]
     return _in_lanes(names, partial(_half_md4, state=state, signed=signed), 32, empty)
 
 
 def tea_lanes(names: Sequence[bytes], state: tuple[int, int], signed: bool) -> array[int]:
-    """The same for the hash made of TEA."""
+    """The same for the hash based on TEA."""
     empty = (state[0] & ~1) << 32 | state[1]
     return _in_lanes(names, partial(_tea, state=state, signed=signed), 16, empty)
 
@@ -54,9 +54,10 @@ def legacy_lanes(names: Sequence[bytes], state: tuple[int, int], signed: bool) -
 def _in_lanes(
     names: Sequence[bytes], hash_run: Callable[[Groups, int], array[int]], chunk: int, empty: int
 ) -> array[int]:
-    """Hash ``names`` by runs that have equally many chunks; ``empty`` is the key of no bytes.
+    """Hash ``names`` in runs of names with equally many chunks of ``chunk`` bytes.
 
-    ``hash_run`` returns the keys of the names of a run, given how many they are.
+    ``hash_run`` returns the keys of the names of a run, given their number; ``empty`` is the key of
+    the empty name.
     """
     by_length: defaultdict[int, array[int]] = defaultdict(lambda: array("I"))
     for position, length in enumerate(map(len, names)):
@@ -78,7 +79,7 @@ def _in_lanes(
 
 
 def _runs(counts: Mapping[int, int], chunk: int) -> Iterable[list[tuple[int, int]]]:
-    """Yield runs of (name length, how many): at most _LANES names of one number of chunks."""
+    """Yield runs of (name length, count): at most _LANES names, all with equally many chunks."""
     run: list[tuple[int, int]] = []
     room, chunks = _LANES, 0
     for length in sorted(counts):
@@ -134,7 +135,7 @@ def _tea(groups: Groups, number: int, *, state: tuple[int, int], signed: bool) -
 
 
 def _legacy(groups: Groups, number: int, *, state: tuple[int, int], signed: bool) -> array[int]:
-    # dirhash.c:dx_hack_hash; all names of a run are of one length.
+    # dirhash.c:dx_hack_hash; all names of a run have one length.
     [(length, names)] = groups
     ones = _ones(number)
     mask = 0xFFFFFFFF * ones
@@ -185,7 +186,7 @@ def _words(joined: list[tuple[int, int, bytes]], start: int, ones: int, number: 
             buffer += pad
             end = len(buffer)
             for index in range(8 * pair, min(8 * pair + 8, used)):
-                # A word is big endian; a word that the name ends in is filled from the right.
+                # Words are big-endian; the last word of a name is filled from the right.
                 within = min(used - (index & ~3), 4)
                 place = (index & 4) + within - 1 - (index & 3)
                 buffer[base + place : end : 8] = text[start + index :: length]
@@ -198,7 +199,7 @@ def _words(joined: list[tuple[int, int, bytes]], start: int, ones: int, number: 
 
 
 def _sign_extend(word: int, ones: int) -> int:
-    """Return the words as C makes them of signed characters: each byte >= 0x80 borrows one."""
+    """Return the words as C builds them from signed characters: each byte >= 0x80 borrows one."""
     borrow = (word & 0x80808080 * ones) << 1
     return (word + (ones << 34)) - borrow & 0xFFFFFFFF * ones
 
@@ -209,7 +210,7 @@ def _transform(
     """Return the next state; e2fsprogs dirhash.c:halfMD4Transform in lanes."""
     mask = 0xFFFFFFFF * ones
     a, b, c, d = state
-    # cd is c ^ d: the b ^ c of the step before. The last & drops what left the low half.
+    # cd is c ^ d, which is b ^ c of the previous step. The last & drops bits of the upper half.
     cd = c ^ d
     for word, shift in zip(words, _SHIFTS1, strict=True):
         turned = (a + (d ^ b & cd) + word & mask) << shift

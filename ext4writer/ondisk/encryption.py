@@ -1,4 +1,4 @@
-"""fscrypt: the context of an encrypted inode, an attribute of name index 9 and name ``c``.
+"""fscrypt: the context of an encrypted inode, an attribute with name index 9 and name ``c``.
 
 Rules: Documentation/filesystems/fscrypt.rst and fs/crypto/fscrypt_private.h.
 """
@@ -26,8 +26,8 @@ FSCRYPT_CONTEXT_V1 = Record(
         field("contents_encryption_mode", Int8ul, "Cipher of content", "code", names=_MODES),
         field("filenames_encryption_mode", Int8ul, "Cipher of names", "code", names=_MODES),
         field("flags", Int8ul, "Padding of names, and how keys are derived", "flags"),
-        field("master_key_descriptor", Bytes(8), "Names the master key"),
-        field("nonce", Bytes(16), "Makes the key of the inode"),
+        field("master_key_descriptor", Bytes(8), "Identifies the master key"),
+        field("nonce", Bytes(16), "Input to deriving the inode's key from the master key"),
     ),
     size=28,
     doc="How an inode is encrypted, version 1; fscrypt_private.h.",
@@ -47,8 +47,8 @@ FSCRYPT_CONTEXT_V2 = Record(
             "log2",
         ),
         field("reserved", Bytes(3), "Padding", "reserved"),
-        field("master_key_identifier", Bytes(16), "Names the master key"),
-        field("nonce", Bytes(16), "Makes the key of the inode"),
+        field("master_key_identifier", Bytes(16), "Identifies the master key"),
+        field("nonce", Bytes(16), "Input to deriving the inode's key from the master key"),
     ),
     size=40,
     doc="How an inode is encrypted, version 2; fscrypt_private.h.",
@@ -56,7 +56,7 @@ FSCRYPT_CONTEXT_V2 = Record(
 
 
 def policy_of(context: bytes) -> bytes | None:
-    """A context without its nonce; empty for an unknown version, None for no context."""
+    """A context without its nonce; empty for an unknown version, None if it is not a context."""
     # e2fsck/encrypted_files.c:fscrypt_context_to_policy
     record = _CONTEXTS.get(context[:1])
     if record is None:

@@ -1,4 +1,4 @@
-"""The extent tree: a header and 12-byte entries, in i_block or in blocks of their own.
+"""The extent tree: a header and 12-byte entries, in i_block or in blocks of the tree.
 
 Rules: Documentation/filesystems/ext4/ifork.rst, "Extent Tree".
 """
@@ -9,7 +9,7 @@ from .declaration import Int16ul, Int32ul, Struct
 from .record import Record, field
 
 EXT4_EXT_MAGIC = 0xF30A
-# ee_len above this means unwritten, with 32768 taken off: ifork.rst
+# A larger ee_len means an unwritten extent of ee_len - 32768 blocks: ifork.rst
 EXT_INIT_MAX_LEN = 32768
 EXT_UNWRITTEN_MAX_LEN = EXT_INIT_MAX_LEN - 1
 EXT4_MAX_EXTENT_DEPTH = 5
@@ -25,9 +25,9 @@ EXTENT_HEADER = Record(
         field(
             "eh_max",
             Int16ul,
-            "Entries for which there is room",
+            "Entries for which there is space",
             "entries",
-            writes="4 in i_block, else what the block holds",
+            writes="4 in i_block, else as many as the block holds",
         ),
         field(
             "eh_depth",
@@ -61,12 +61,12 @@ EXTENT = Record(
         field(
             "ee_len",
             Int16ul,
-            "How many blocks; above 32768 unwritten, with that much taken off",
+            "Number of blocks; a value n above 32768 means n - 32768 unwritten blocks",
             "blocks",
             writes="never unwritten",
         ),
         field("ee_start_hi", Int16ul, "High half of ee_start_lo", "block"),
-        field("ee_start_lo", Int32ul, "First block of the image", "block", high="ee_start_hi"),
+        field("ee_start_lo", Int32ul, "First block in the image", "block", high="ee_start_hi"),
     ),
     size=12,
     doc="An entry of a leaf; ifork.rst.",
@@ -78,24 +78,24 @@ EXTENT_TAIL = Record(
         field(
             "et_checksum",
             Int32ul,
-            "crc32c of the block before it, seeded by the inode",
+            "crc32c of the block up to here, seeded by the inode",
             "checksum",
             when="metadata_csum",
         )
     ),
     size=4,
-    doc="Follows the room for eh_max entries in a block; never in i_block. ifork.rst.",
+    doc="Follows the space for eh_max entries in a block; never in i_block. ifork.rst.",
 )
 
 
 def entries_per_block(block_size: int) -> int:
     """Return eh_max of a node that fills a block."""
-    # fs/ext4/extents.c:ext4_ext_space_block; a power of two leaves >= 4 bytes for the tail.
+    # fs/ext4/extents.c:ext4_ext_space_block; any power of two leaves >= 4 bytes for the tail.
     return (block_size - EXTENT_HEADER.size) // EXTENT.size
 
 
 def empty_extent_root(size: int) -> bytes:
-    """Return the ``size`` bytes of i_block that map nothing."""
+    """Return the ``size`` bytes of an i_block that maps no blocks."""
     # fs/ext4/fast_commit.c:ext4_fc_replay_inode
     most = (size - EXTENT_HEADER.size) // EXTENT.size
     names = ("eh_magic", "eh_entries", "eh_max", "eh_depth")

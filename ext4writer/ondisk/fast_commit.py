@@ -1,4 +1,4 @@
-"""Fast commits: tags with values in the last blocks of the journal, little endian.
+"""Fast commits: tags with values, in the last blocks of the journal; little-endian.
 
 Rules: fs/ext4/fast_commit.h and Documentation/filesystems/ext4/journal.rst.
 """
@@ -48,10 +48,10 @@ FC_HEAD = Record(
         field(
             "fc_features",
             Int32ul,
-            "Features that a replay must know; none are defined",
+            "Features that a replay must support; none are defined",
             "flags",
         ),
-        field("fc_tid", Int32ul, "Transaction on which the fast commits build"),
+        field("fc_tid", Int32ul, "Transaction that the fast commits extend"),
     ),
     size=8,
     doc="Value of HEAD, the first tag of a fast commit area; fast_commit.h.",
@@ -64,7 +64,7 @@ FC_ADD_RANGE = Record(
         field("fc_ex", Bytes(12), "An entry of an extent tree"),
     ),
     size=16,
-    doc="Value of ADD_RANGE: an extent is mapped; fast_commit.h.",
+    doc="Value of ADD_RANGE, which maps an extent; fast_commit.h.",
 )
 
 FC_DEL_RANGE = Record(
@@ -72,17 +72,17 @@ FC_DEL_RANGE = Record(
     Struct(
         field("fc_ino", Int32ul, "Inode", "inode"),
         field("fc_lblk", Int32ul, "First block of the file", "file block"),
-        field("fc_len", Int32ul, "How many blocks", "blocks"),
+        field("fc_len", Int32ul, "Number of blocks", "blocks"),
     ),
     size=12,
-    doc="Value of DEL_RANGE: blocks of a file become a hole; fast_commit.h.",
+    doc="Value of DEL_RANGE, which turns blocks of a file into a hole; fast_commit.h.",
 )
 
 FC_DENTRY_INFO = Record(
     "fc_dentry_info",
     Struct(
         field("fc_parent_ino", Int32ul, "Directory", "inode"),
-        field("fc_ino", Int32ul, "Inode that the name is for", "inode"),
+        field("fc_ino", Int32ul, "Inode that the name refers to", "inode"),
     ),
     size=8,
     doc="Value of CREAT, LINK and UNLINK; the name follows. fast_commit.h.",
@@ -100,9 +100,9 @@ FC_INODE = Record(
 FC_TAIL = Record(
     "fc_tail",
     Struct(
-        field("fc_tid", Int32ul, "Transaction on which the fast commit builds"),
+        field("fc_tid", Int32ul, "Transaction that the fast commit extends"),
         field(
-            "fc_crc", Int32ul, "crc32c of all tags since the tail before, up to here", "checksum"
+            "fc_crc", Int32ul, "crc32c of all tags since the previous tail, up to here", "checksum"
         ),
     ),
     size=8,
@@ -119,6 +119,6 @@ FC_VALUES = {
     EXT4_FC_TAG_TAIL: FC_TAIL,
     EXT4_FC_TAG_HEAD: FC_HEAD,
 }
-"""Each fc_tag -> what its value begins with; that of PAD is zeros."""
+"""Each fc_tag -> the record that its value begins with; the value of PAD is zeros."""
 FC_NAMES = (EXT4_FC_TAG_CREAT, EXT4_FC_TAG_LINK, EXT4_FC_TAG_UNLINK)
 """Tags whose value ends with a name."""

@@ -1,7 +1,8 @@
-"""The feature flags: one row each, and FeatureSet, the three words they make.
+"""The feature flags, one row each, and FeatureSet, the three words that hold them.
 
 Names are those of ``mke2fs -O``. Rules: Documentation/filesystems/ext4/super.rst,
-e2fsprogs lib/e2p/feature.c:feature_list and misc/mke2fs.c:PRS for what excludes what.
+e2fsprogs lib/e2p/feature.c:feature_list, and misc/mke2fs.c:PRS for features that exclude each
+other.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _NEVER = "never part of Linux"
 
 
 class Feature(NamedTuple):
-    """One flag. ``support``: written; accepted without any effect; or refused for ``reason``."""
+    """One flag. ``support``: written, accepted without any effect, or refused with ``reason``."""
 
     name: str
     word: Word
@@ -67,7 +68,7 @@ FEATURES: tuple[Feature, ...] = (
     _row("filetype", "incompat", 0x2, "write"),
     _row("needs_recovery", "incompat", 0x4, reason="a new image has nothing to recover"),
     _row("journal_dev", "incompat", 0x8, conflicts="has_journal",
-         reason="a device for a journal holds no files; journal_device writes one beside an image"),
+         reason="a journal device holds no files; journal_device writes one next to an image"),
     _row("meta_bg", "incompat", 0x10, "write", conflicts="resize_inode"),
     _row("extent", "incompat", 0x40, "write"),
     _row("64bit", "incompat", 0x80, "write", needs="extent"),
@@ -103,36 +104,36 @@ FEATURES: tuple[Feature, ...] = (
 # fmt: on
 
 _WHY = {
-    frozenset(("has_journal", "journal_dev")): "a device for a journal has none inside",
-    frozenset(("resize_inode", "meta_bg")): "both say where descriptors of further groups lie",
-    frozenset(("uninit_bg", "metadata_csum")): "both say how descriptors are checksummed",
-    frozenset(("shared_blocks", "bigalloc")): "single blocks are shared, and clusters are whole",
+    frozenset(("has_journal", "journal_dev")): "a journal device has no journal inside",
+    frozenset(("resize_inode", "meta_bg")): "both decide where further descriptors are stored",
+    frozenset(("uninit_bg", "metadata_csum")): "both decide how descriptors are checksummed",
+    frozenset(("shared_blocks", "bigalloc")): "blocks are shared one by one, and clusters are not",
 }
-"""For each pair that excludes each other: the reason, to be read after "since"."""
+"""For each pair of features that exclude each other: the reason, to be read after "since"."""
 
 _WHY_NEEDED = {
-    # misc/mke2fs.c:PRS refuses it, and lib/ext2fs/res_gdt.c keeps a reserve beside each backup.
+    # misc/mke2fs.c:PRS refuses it, and lib/ext2fs/res_gdt.c reserves blocks next to each backup.
     (
         "resize_inode",
         "sparse_super",
-    ): "it reserves blocks beside each backup, of which there must be few",
+    ): "it reserves blocks next to each backup, so there must be few backups",
     # fs/jbd2/journal.c:jbd2_fc_init
-    ("fast_commit", "has_journal"): "fast commits lie at the end of the journal",
+    ("fast_commit", "has_journal"): "fast commits are stored at the end of the journal",
     # misc/mke2fs.c:main; fs/ext4/orphan.c:ext4_orphan_add
-    ("orphan_file", "has_journal"): "the kernel notes orphans only where it has a journal",
+    ("orphan_file", "has_journal"): "the kernel records orphans only if it has a journal",
     # misc/mke2fs.c:PRS; Documentation/filesystems/ext4/ifork.rst
-    ("64bit", "extent"): "block maps hold numbers of 32 bits",
+    ("64bit", "extent"): "block maps hold 32-bit numbers",
     # misc/mke2fs.c:main; fs/ext4/super.c:ext4_init_metadata_csum
     ("metadata_csum_seed", "metadata_csum"): "it stores the seed of those checksums",
     # misc/mke2fs.c:PRS; Documentation/filesystems/ext4/bigalloc.rst
-    ("bigalloc", "extent"): "the kernel gives out clusters to files with extents alone",
+    ("bigalloc", "extent"): "the kernel allocates clusters only to files with extents",
     # misc/mke2fs.c:PRS; fs/ext4/verity.c:ext4_begin_enable_verity
-    ("verity", "extent"): "the kernel keeps trees of verity in files with extents alone",
-    ("orphan_present", "orphan_file"): "it says that there are orphans in that file",
+    ("verity", "extent"): "the kernel stores Merkle trees only in files with extents",
+    ("orphan_present", "orphan_file"): "it indicates that this file holds orphans",
 }
 """For each feature that needs another one: the reason, to be read after "since"."""
 
-# Second spellings: feature.c:feature_list, and the kernel's name for uninit_bg.
+# Alternative spellings: feature.c:feature_list, and the kernel's name for uninit_bg.
 ALIASES = {
     "extents": "extent",
     "uninit_groups": "uninit_bg",
@@ -148,8 +149,8 @@ _LETTERS: dict[str, Word] = {"c": "compat", "i": "incompat", "r": "ro_compat"}
 
 
 def feature(name: str) -> Feature:
-    """Return the row of a feature by any spelling mke2fs takes, also ``FEATURE_I20``."""
-    # feature.c:e2p_string2feature ignores case and takes the number of a bit
+    """Return the row of a feature by any spelling that mke2fs accepts, even ``FEATURE_I20``."""
+    # feature.c:e2p_string2feature ignores case and accepts the number of a bit
     if not isinstance(name, str):
         raise SpecError("features", f"{name!r} is no name of a feature")
     row = _BY_NAME.get(name)
@@ -173,16 +174,19 @@ def feature(name: str) -> Feature:
 
 
 class Asked(NamedTuple):
-    """The features that a caller added and removed by name, which a hint must not undo unsaid."""
+    """The features that a caller added and removed by name, so that hints mention undoing that."""
 
     added: frozenset[str] = frozenset()
     removed: frozenset[str] = frozenset()
     implied: tuple[tuple[str, str], ...] = ()
-    """Features that were added by an option, and that option."""
+    """Pairs of a feature that an option added, and that option."""
 
     @classmethod
     def by(cls, text: str) -> Asked:
-        """Return what a text for :meth:`FeatureSet.parse` names; the last word of each counts."""
+        """Return the features named in a text for :meth:`FeatureSet.parse`.
+
+        If a feature is named several times, the last word counts.
+        """
         added: set[str] = set()
         removed: set[str] = set()
         for token in _words(text):
@@ -206,15 +210,15 @@ class Asked(NamedTuple):
         return Asked(self.added | {name}, self.removed, (*self.implied, (name, option)))
 
     def _typed(self, name: str) -> str:
-        """By what an added feature came."""
+        """What the caller wrote to add a feature: its name, or the option that implied it."""
         return dict(self.implied).get(name, name)
 
     def refuse_both(self, first: str, second: str) -> NoReturn:
-        """Raise SpecError of two features that exclude each other."""
+        """Raise SpecError for two features that exclude each other."""
         raise SpecError("features", _excluding(first, second, self))
 
     def to_have(self, need: str, row: str) -> str:
-        """Return what to do where the feature ``row`` needs ``need``, which is not there."""
+        """Return what to do if the feature ``row`` needs ``need``, which is not set."""
         if need not in self.removed:
             return f"add {need}" if row in self.added else f"add {need} or ^{row}"
         return (
@@ -224,13 +228,13 @@ class Asked(NamedTuple):
         )
 
     def to_have_for(self, need: str, *words: str) -> str:
-        """Return what to do where an option needs the feature ``need``; ``words`` come with it."""
+        """Return what to do if an option needs the feature ``need``, to be added with ``words``."""
         if need in self.removed:
             return f"leave out the option, or ^{need}"
         return f"add {','.join((need, *words))}"
 
     def to_lose(self, first: str, second: str = "") -> str:
-        """Return what to do about ``first``, which cannot be, or not beside ``second``."""
+        """Return what to do if ``first`` is impossible, or impossible together with ``second``."""
         if first not in self.added:
             return f"add ^{first}"
         if not second:
@@ -254,7 +258,7 @@ class FeatureSet:
     ro_compat: int = 0
 
     def __post_init__(self) -> None:
-        """Raises :class:`SpecError` for a word that is no whole number."""
+        """Raises :class:`SpecError` for a word that is not a whole number."""
         if not type(self.compat) is type(self.incompat) is type(self.ro_compat) is int:
             check_fields(self)
 
@@ -266,13 +270,14 @@ class FeatureSet:
     @classmethod
     @checked("text")
     def parse(cls, text: str, base: FeatureSet) -> FeatureSet:
-        """Return ``base`` changed by the words of ``text``, as ``mke2fs -O`` reads them.
+        """Return ``base`` changed by the words of ``text``, which are those of ``mke2fs -O``.
 
-        ``name`` or ``+name`` adds, ``^name`` or ``-name`` removes, ``none`` removes all.
+        ``name`` or ``+name`` adds, ``^name`` or ``-name`` removes, ``none`` removes all. Raises
+        :class:`SpecError` for an unknown name.
         """
         # feature.c:e2p_edit_feature2
         if not isinstance(text, str):
-            raise SpecError("features", f"{text!r} is no text such as '^huge_file'")
+            raise SpecError("features", f"{text!r} is no str, such as '^huge_file'")
         features = base
         for token in _words(text):
             if token.lower() in _NOTHING:
@@ -285,7 +290,7 @@ class FeatureSet:
 
     def with_(self, *names: str) -> FeatureSet:
         """Return the set with these features added; metadata_csum then replaces uninit_bg."""
-        # mke2fs.c:PRS drops gdt_csum when metadata_csum is set as well
+        # mke2fs.c:PRS drops gdt_csum if metadata_csum is set as well
         changed = self._edit(names, add=True)
         return changed.without("uninit_bg") if "metadata_csum" in changed else changed
 
@@ -294,7 +299,7 @@ class FeatureSet:
         return self._edit(names, add=False)
 
     def __contains__(self, name: object) -> bool:
-        """Say whether the feature is set; SpecError for a name that is no feature."""
+        """Whether the feature is set; raises SpecError for a name that is no feature."""
         return isinstance(name, str) and self._has(feature(name))
 
     def __str__(self) -> str:
@@ -316,7 +321,7 @@ class FeatureSet:
         ]
 
     def unsupported(self) -> list[str]:
-        """Return the names of compatible features that neither Linux nor e2fsck has."""
+        """Return the names of compat and ro_compat features that Linux and e2fsck lack."""
         return [
             row.name
             for row in self._rows()
@@ -324,9 +329,9 @@ class FeatureSet:
         ]
 
     def check(self, asked: Asked = NOT_ASKED) -> None:
-        """Raise SpecError unless this library writes such a file system.
+        """Raise SpecError unless this library writes file systems with these features.
 
-        ``asked`` is what was added and removed by name, for the hint in the message.
+        ``asked`` are the features that were added and removed by name, for the hint in the message.
         """
         problem = _problem(self, asked)
         if problem:
@@ -365,7 +370,7 @@ def why_needed(row: str, need: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _problem(features: FeatureSet, asked: Asked) -> str:
-    """Why this library does not write such a file system; empty if it does."""
+    """Why this library does not write file systems with ``features``; empty if it does."""
     rows = tuple(features._rows())
     for row in rows:
         if row.support == "no":
@@ -388,7 +393,7 @@ def _excluding(first: str, second: str, asked: Asked) -> str:
 
 
 def _words(text: str) -> list[str]:
-    """The words of a text of features, with their signs."""
+    """The words of a list of features, with their signs."""
     return [word for word in re.split(r"[\s,]+", text) if word]
 
 
@@ -397,8 +402,8 @@ def _names(features: FeatureSet) -> tuple[str, ...]:
     return tuple(row.name for row in features._rows())
 
 
-# mke2fs.conf of e2fsprogs 1.47: base_features and what each type adds, without metadata_csum_seed
-# and orphan_file.
+# mke2fs.conf of e2fsprogs 1.47: base_features and those that each type adds, except
+# metadata_csum_seed and orphan_file.
 _EXT2_FEATURES = FeatureSet.of(
     "ext_attr", "resize_inode", "dir_index", "filetype", "sparse_super", "large_file"
 )

@@ -1,11 +1,11 @@
-"""Format: which variant of ext4 a file system is, and what follows from that alone.
+"""Format: the variant of ext4 that a file system is, and what follows from that alone.
 
-Everything that depends on feature flags and sizes, and on nothing else, is asked here: which
-checksums there are, how long descriptors are, where superblocks and descriptors lie, what a
-directory may look like, where the limits are. Nothing else in the library looks at a flag.
+Everything that depends only on feature flags and sizes is decided here: which checksums there are,
+how long descriptors are, where superblocks and descriptors are stored, how directories are laid
+out, and what the limits are. No other code in the library tests a feature flag.
 
-A writer makes one with :meth:`Format.of`, a reader with :meth:`Format.of_superblock`. The reader's
-may have features that are never written; what they change in the fixed places is answered, too.
+A writer creates one with :meth:`Format.of`, a reader with :meth:`Format.of_superblock`. A reader's
+format may have features that are never written; their effect on fixed metadata is handled, too.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ MAX_48BIT_BLOCKS = (1 << 48) - 1
 
 # lib/ext2fs/ext2_fs.h:EXT2_MAX_CLUSTERS_PER_GROUP; bg_free_blocks_count has 16 bits without 64bit.
 MAX_CLUSTERS_PER_GROUP = (1 << 16) - 8
-# lib/ext2fs/ext2_fs.h:EXT2_MAX_INODES_PER_GROUP is this without one block of inodes.
+# lib/ext2fs/ext2_fs.h:EXT2_MAX_INODES_PER_GROUP is this minus one block of inodes.
 _INODES_PER_GROUP_LIMIT = 1 << 16
-# fs/ext4/ext4.h:EXT4_MAX_CLUSTER_LOG_SIZE, counted from 1 KiB as s_log_cluster_size is.
+# fs/ext4/ext4.h:EXT4_MAX_CLUSTER_LOG_SIZE, relative to 1 KiB like s_log_cluster_size.
 _MAX_LOG_CLUSTER_SIZE = 30 - EXT4_MIN_BLOCK_LOG_SIZE
 DEFAULT_CLUSTER_BLOCKS = 16
-"""Blocks in a cluster, if nothing else is asked for (misc/mke2fs.c:PRS)."""
+"""Blocks in a cluster, by default (misc/mke2fs.c:PRS)."""
 MAX_CLUSTER_SIZE = 1 << 29
 """lib/ext2fs/ext2_fs.h:EXT2_MAX_CLUSTER_SIZE, in bytes."""
 
@@ -62,7 +62,7 @@ Found = TypeVar("Found")
 
 
 class Checksum(Enum):
-    """How a group descriptor is checksummed; all other metadata knows only NONE and CRC32C."""
+    """How a group descriptor is checksummed; other metadata uses only NONE and CRC32C."""
 
     NONE = "none"
     CRC16 = "crc16"
@@ -77,7 +77,7 @@ class MappingKind(Enum):
 
 
 class _Once(Generic[Found]):
-    """A cached property without the lock of one, which takes longer than what is found."""
+    """A cached property without a lock; ``cached_property`` costs more than most look-ups here."""
 
     def __init__(self, find: Callable[[Any], Found]) -> None:
         self._find = find
@@ -92,17 +92,17 @@ class _Once(Generic[Found]):
 
 
 def _flag(name: str) -> _Once[bool]:
-    """Whether the feature ``name`` is set."""
+    """A cached property: whether the feature ``name`` is set."""
     row = feature(name)
     return _Once(lambda fmt: bool(getattr(fmt.features, row.word) & row.mask))
 
 
 @dataclass(frozen=True)
 class Format:
-    """One variant of ext4. Sizes are in bytes; counts are in what their names say.
+    """One variant of ext4. Sizes are in bytes; the names of counts state their unit.
 
-    Block numbers are absolute and begin with 0; a *copy* of the superblock or of descriptors lies
-    in a group that has one, group 0 among them.
+    Block numbers are absolute and begin with 0. The *copies* of the superblock or of descriptors
+    include the ones in group 0.
     """
 
     features: FeatureSet
@@ -115,22 +115,22 @@ class Format:
     clusters_per_group: int
     blocks_per_cluster: int = 1
     inodes_per_group: int = 0
-    """0 where it is not yet decided."""
+    """0 until it is decided."""
     groups_per_flex: int = 1
     first_meta_bg: int = 0
-    """Descriptor blocks from this one on lie in their own metagroups, where there is meta_bg."""
+    """The first descriptor block that is stored in its own metagroup, if there is meta_bg."""
     backup_groups: tuple[int, ...] = ()
-    """The groups other than 0 that hold a backup, with sparse_super2 only; :meth:`of_groups`."""
+    """With sparse_super2: the groups other than 0 that hold a backup. See :meth:`of_groups`."""
     num_backup_sb: int = 2
-    """How many backups a new file system has, with sparse_super2 only: 0 to 2."""
+    """With sparse_super2: how many backups a new file system has, 0 to 2."""
     backup_numbers: tuple[int, ...] | None = None
-    """Which groups they are, for any number of groups: n is group 1 + n % (groups - 1). None is
-    group 1 and the last one."""
+    """With sparse_super2: numbers that choose the backup groups of a new file system; n stands for
+    group 1 + n % (groups - 1). None stands for group 1 and the last group."""
     first_ino: int = EXT4_GOOD_OLD_FIRST_INO
     """The first inode that is not reserved."""
     uuid: bytes = bytes(16)
     checksum_seed: int = 0
-    """Where all crc32c of metadata begin; meaningless without metadata_csum."""
+    """The initial value of crc32c checksums of metadata; meaningless without metadata_csum."""
 
     has_journal = _flag("has_journal")
     journal_dev = _flag("journal_dev")
@@ -157,11 +157,11 @@ class Format:
     huge_file = _flag("huge_file")
     flex_bg = _flag("flex_bg")
     is_64bit = _flag("64bit")
-    """Whether counts and places of blocks have a high half."""
+    """Whether counts of blocks and block numbers have an upper half."""
     bigalloc = _flag("bigalloc")
     sparse_super = _flag("sparse_super")
     sparse_super2 = _flag("sparse_super2")
-    """Whether ``backup_groups`` says where backups lie."""
+    """Whether the backups are in ``backup_groups``."""
     meta_bg = _flag("meta_bg")
     mmp = _flag("mmp")
     fast_commit = _flag("fast_commit")
@@ -188,11 +188,11 @@ class Format:
         clusters_per_group: int | None = None,
         desc_size: int | None = None,
     ) -> Format:
-        """Return the format that mke2fs would make with these features and sizes in bytes.
+        """Return the format that mke2fs would create with these features and sizes in bytes.
 
-        ``cluster_size`` None is 16 blocks, and a cluster is one block without bigalloc;
-        ``clusters_per_group`` None is as many as there can be;
-        ``desc_size`` None is what 64bit makes necessary.
+        The default of ``cluster_size`` is 16 blocks; without bigalloc a cluster is always one
+        block. The default of ``clusters_per_group`` is the maximum, and that of ``desc_size`` is 64
+        with the feature 64bit and 32 without.
         """
         return _new_format(
             features,
@@ -208,10 +208,10 @@ class Format:
 
     @classmethod
     def of_superblock(cls, superblock: ReadBuffer | Mapping[str, Value]) -> Format:
-        """Return the format of a superblock: its 1,024 bytes, or its fields as parsed.
+        """Return the format of a superblock, given as its 1,024 bytes or its parsed fields.
 
-        Nothing is refused for a feature, known or not. :class:`RecordError` names the field that
-        makes it impossible to find anything: sizes that no file system can have.
+        No feature is refused, known or not. Raises :class:`RecordError` for a size that no file
+        system can have, which makes it impossible to find anything; the error names the field.
         """
         fields = superblock if isinstance(superblock, Mapping) else SUPERBLOCK.parse(superblock)
 
@@ -236,7 +236,7 @@ class Format:
         if not 0 < number(per_group) <= 8 * block_size:
             raise _unusable(per_group, number(per_group))
         inodes_per_group = number("s_inodes_per_group")
-        # Without groups there are no inodes: a journal's device has neither.
+        # A journal device has no groups, and so no inodes.
         if inodes_per_group > 8 * block_size or (
             not inodes_per_group and "journal_dev" not in features
         ):
@@ -276,7 +276,7 @@ class Format:
         )._identified(uuid, number("s_checksum_seed"))
 
     def with_uuid(self, uuid: bytes) -> Format:
-        """Return the format of the file system of this UUID (16 bytes), and its checksum seed."""
+        """Return the format with this UUID (16 bytes) and the checksum seed derived from it."""
         return self._identified(uuid, None)
 
     def _identified(self, uuid: bytes, stored_seed: int | None) -> Format:
@@ -289,10 +289,10 @@ class Format:
         return _with_inodes(self, inodes_per_group)
 
     def of_groups(self, groups: int) -> Format:
-        """Return the format of a new file system of this many groups.
+        """Return the format of a new file system with this many groups.
 
-        With sparse_super2 its backups are in group 1 and the last group, unless
-        ``backup_numbers`` says where. ``first_meta_bg`` is at most the number of descriptor blocks
+        With sparse_super2 the backups are in group 1 and the last group, unless ``backup_numbers``
+        chooses others. ``first_meta_bg`` is at most the number of descriptor blocks
         (fs/ext4/super.c:ext4_fill_super).
         """
         fmt = self
@@ -313,19 +313,19 @@ class Format:
         return self if numbers is None else replace(self, backup_numbers=tuple(numbers))
 
     def with_meta_bg(self) -> Format:
-        """Return the format with all descriptors in metagroups, and no reserve for growth."""
+        """Return the format with all descriptors in metagroups and none reserved for growth."""
         features = self.features.without("resize_inode").with_("meta_bg")
         return replace(self, features=features, first_meta_bg=0)
 
     def without(self, *names: str) -> Format:
-        """Return the format without these features, of which no size or place may depend."""
+        """Return the format without these features; no size or location may depend on them."""
         return _without(self, names)
 
     # -- sizes -----------------------------------------------------------------------------------
 
     @_Once
     def cluster_size(self) -> int:
-        """Bytes of what one bit of a block bitmap stands for."""
+        """Bytes of a cluster, the unit that one bit of a block bitmap stands for."""
         return self.block_size * self.blocks_per_cluster
 
     @_Once
@@ -334,7 +334,7 @@ class Format:
         return self.first_data_block // self.blocks_per_cluster
 
     def clusters_for(self, blocks: int) -> int:
-        """How many clusters it takes to hold ``blocks`` blocks."""
+        """How many clusters ``blocks`` blocks need."""
         return ceil_div(blocks, self.blocks_per_cluster)
 
     @_Once
@@ -356,7 +356,7 @@ class Format:
 
     @_Once
     def xattr_room(self) -> int:
-        """Bytes for entries and values of attributes inside an inode."""
+        """Bytes for entries and values of extended attributes inside an inode."""
         # fs/ext4/xattr.h:IHDR; four zero bytes end the entries
         fixed = INODE.size + XATTR_IBODY_HEADER.size + XATTR_END_SIZE
         return max(0, self.inode_size - fixed)
@@ -365,7 +365,8 @@ class Format:
     def inline_most(self) -> int:
         """The most bytes of content that an inode without attributes holds; 0 without inline_data.
 
-        The first 60 are in ``i_block``. What holds the others is there for less content, too.
+        The first 60 are in ``i_block``, the others in an attribute that exists for less content,
+        too.
         """
         # fs/ext4/inline.c:get_max_inline_xattr_value_size
         rest = self.xattr_room - entry_size(len(split_name(INLINE_DATA_NAME)[1]))
@@ -376,7 +377,7 @@ class Format:
 
     @_Once
     def dir_tail_size(self) -> int:
-        """Bytes at the end of a block of entries that hold its checksum."""
+        """Bytes of the checksum tail at the end of a directory leaf block."""
         return DIR_ENTRY_TAIL.size if self.metadata_csum else 0
 
     def inode_table_blocks(self, inodes_per_group: int) -> int:
@@ -392,18 +393,18 @@ class Format:
 
     @_Once
     def inode_unit(self) -> int:
-        """Inodes per group come in multiples of this: whole blocks, and whole bytes of bitmap."""
+        """The unit of inodes per group: they fill whole blocks, and whole bytes of the bitmap."""
         return max(8, self.inodes_per_block)
 
     @_Once
     def max_inodes_per_group(self) -> int:
-        """EXT2_MAX_INODES_PER_GROUP, one bit each in one block of bitmap, in whole units."""
+        """The most inodes per group: EXT2_MAX_INODES_PER_GROUP, one bitmap block, whole units."""
         most = min(8 * self.block_size, _INODES_PER_GROUP_LIMIT - self.inodes_per_block)
         return round_down(most, self.inode_unit)
 
     @_Once
     def htree_levels(self) -> int:
-        """The most levels of the index of a directory, its root among them; 0 is no index."""
+        """The most levels of a directory index, including its root; 0 if there is no index."""
         # fs/ext4/ext4.h:ext4_dir_htree_level
         if not self.dir_index:
             return 0
@@ -413,7 +414,7 @@ class Format:
 
     @_Once
     def mapping(self) -> MappingKind:
-        """How new files are mapped; an inode's flags say it of a file that exists."""
+        """How new files are mapped; for an existing file, the inode's flags state it."""
         return MappingKind.EXTENTS if "extent" in self.features else MappingKind.BLOCK_MAP
 
     @_Once
@@ -424,13 +425,13 @@ class Format:
 
     @property
     def has_uninit_groups(self) -> bool:
-        """Whether groups may be flagged as not initialised (ext4_has_group_desc_csum)."""
+        """Whether groups may be flagged as uninitialized (ext4_has_group_desc_csum)."""
         return self.group_desc_checksum is not Checksum.NONE
 
-    # -- where superblocks and descriptors lie -----------------------------------------------------
+    # -- where superblocks and descriptors are stored ----------------------------------------------
 
     def groups_for(self, blocks_count: int) -> int:
-        """How many groups ``blocks_count`` blocks make."""
+        """How many groups a file system of ``blocks_count`` blocks has."""
         return ceil_div(blocks_count - self.first_data_block, self.blocks_per_group)
 
     def gdt_blocks(self, groups: int) -> int:
@@ -455,13 +456,13 @@ class Format:
             return group in self.backup_groups
         if group == 1 or self._all_have_supers:
             return True
-        # The powers are odd, and most callers ask for every group.
+        # All powers are odd; testing that first saves time, since callers check every group.
         return bool(group & 1) and any(_is_power(group, base) for base in (3, 5, 7))
 
     def super_groups(self, groups: int) -> list[int]:
         """All groups below ``groups`` that hold a superblock, ascending."""
         if groups == 1:
-            return [0]  # which small images are asked for a dozen times
+            return [0]  # a fast path for small images, which call this a dozen times
         if self.sparse_super2:
             return [group for group in (0, *self.backup_groups) if group < groups]
         if self._all_have_supers:
@@ -475,11 +476,11 @@ class Format:
         return sorted(found)
 
     def super_groups_count(self, groups: int) -> int:
-        """How many of the first ``groups`` hold a superblock; the search for a size asks often."""
+        """How many of the first ``groups`` groups hold a superblock; sizing calls this often."""
         return groups if self._all_have_supers else len(self.super_groups(groups))
 
     def super_offset(self, group: int) -> int:
-        """The byte where the superblock in ``group`` begins."""
+        """The byte of the file system at which the superblock in ``group`` begins."""
         return self.super_block(group) * self.block_size or SUPERBLOCK_OFFSET
 
     def super_block(self, group: int) -> int:
@@ -489,21 +490,21 @@ class Format:
         return 1 if first == 0 and self.block_size == EXT4_MIN_BLOCK_SIZE else first
 
     def in_meta_group(self, desc_block: int) -> bool:
-        """Whether the descriptor block of this number lies in the groups that it describes."""
+        """Whether the descriptor block with this number is in the metagroup that it describes."""
         return self.meta_bg and desc_block >= self.first_meta_bg
 
     def holds_meta_block(self, group: int) -> bool:
-        """Whether ``group`` holds a copy of the descriptor block that describes it alone.
+        """Whether ``group`` holds a copy of the descriptor block of its own metagroup.
 
-        That is the first, the second and the last group of a metagroup.
+        These are the first, the second and the last group of a metagroup.
         """
         metagroup, place = divmod(group, self.descs_per_block)
         return place in (0, 1, self.descs_per_block - 1) and self.in_meta_group(metagroup)
 
     def desc_blocks_together(self, group: int, groups: int) -> int:
-        """How many blocks of descriptors follow the superblock in ``group``, one after the other.
+        """How many consecutive blocks of descriptors follow the superblock in ``group``.
 
-        A group that holds no superblock has none, and neither has one inside of a metagroup.
+        There are none in a group without a superblock or in a metagroup.
         """
         # lib/ext2fs/closefs.c:ext2fs_super_and_bgd_loc2, fs/ext4/balloc.c:ext4_bg_num_gdb
         if not self.has_super(group) or self.in_meta_group(group // self.descs_per_block):
@@ -512,7 +513,7 @@ class Format:
         return min(blocks, self.first_meta_bg) if self.meta_bg else blocks
 
     def head_blocks(self, group: int, groups: int, reserved_gdt_blocks: int = 0) -> int:
-        """Blocks that ``group`` begins with: superblock, descriptors, those reserved for growth."""
+        """Blocks at the start of ``group``: superblock, descriptors, blocks reserved for growth."""
         if not self.meta_bg:
             has_super = self.has_super(group)
             return 1 + self.gdt_blocks(groups) + reserved_gdt_blocks if has_super else 0
@@ -528,7 +529,7 @@ class Format:
         return sorted({*supers, *(group for held in holders for group in held)})
 
     def all_head_blocks(self, groups: int, reserved_gdt_blocks: int = 0) -> int:
-        """The sum of :meth:`head_blocks` over all groups; the search for a size asks often."""
+        """The sum of :meth:`head_blocks` over all groups; sizing calls this often."""
         supers = self.super_groups_count(groups)
         if not self.meta_bg:
             return supers * (1 + self.gdt_blocks(groups) + reserved_gdt_blocks)
@@ -540,26 +541,26 @@ class Format:
         return supers + together + len(blocks) * in_full - in_full + of_last
 
     def _meta_blocks(self, groups: int) -> range:
-        """The descriptor blocks that lie in the groups that they describe."""
+        """The descriptor blocks that are stored in their own metagroups."""
         blocks = self.gdt_blocks(groups)
         return range(min(self.first_meta_bg, blocks), blocks)
 
     def _holders(self, desc_block: int, groups: int) -> list[int]:
-        """The groups that hold a copy of a descriptor block of its own metagroup, ascending."""
+        """The groups that hold a copy of a descriptor block in its own metagroup, ascending."""
         first = desc_block * self.descs_per_block
         last = first + self.descs_per_block - 1
         return [group for group in sorted({first, min(first + 1, last), last}) if group < groups]
 
     def first_desc_block(self, desc_block: int, groups: int) -> int:
-        """The block that holds the descriptor block of this number where a mount reads it."""
+        """The block from which a mount reads the descriptor block with this number."""
         if self.in_meta_group(desc_block):
             return self.desc_block_copies(desc_block, groups)[0]
         return self.super_block(0) + 1 + desc_block
 
     def desc_block_copies(self, desc_block: int, groups: int) -> list[int]:
-        """All blocks that hold the descriptor block of this number, counted from 0, ascending.
+        """All blocks that hold the descriptor block with this number, counted from 0, ascending.
 
-        The first one is what a mount reads.
+        A mount reads the first one.
         """
         # lib/ext2fs/closefs.c:ext2fs_super_and_bgd_loc2
         if self.in_meta_group(desc_block):
@@ -571,7 +572,7 @@ class Format:
 
 
 def _most_clusters_per_group(block_size: int, blocks_per_cluster: int) -> int:
-    """One bit each in one block of bitmap, and so few that s_blocks_per_group has 32 bits."""
+    """As many clusters as a bitmap block has bits, but s_blocks_per_group must fit 32 bits."""
     # lib/ext2fs/initialize.c:ext2fs_initialize, "s_log_cluster_size + 15"
     if block_size * blocks_per_cluster < 1 << 17 + EXT4_MIN_BLOCK_LOG_SIZE:
         return 8 * block_size
@@ -595,7 +596,7 @@ def _is_power(number: int, base: int) -> bool:
 
 
 def _unusable(field: str, value: int) -> RecordError:
-    return RecordError("superblock", field, f"{value} is of no file system that can be read")
+    return RecordError("superblock", field, f"{value} is not valid in an ext4 file system")
 
 
 @lru_cache(maxsize=256)
@@ -610,7 +611,7 @@ def _new_format(
     clusters_per_group: int | None,
     desc_size: int | None,
 ) -> Format:
-    """:meth:`Format.of`, once for all images of a format: what follows from it is found once."""
+    """Do what :meth:`Format.of` does, cached so that images of one format share derived values."""
     # lib/ext2fs/initialize.c:ext2fs_initialize
     blocks_per_cluster = 1
     if "bigalloc" in features:

@@ -57,25 +57,25 @@ _LOW = (
     field(
         "bg_used_dirs_count_lo",
         Int16ul,
-        "Directories among its inodes",
+        "Directories among the inodes of the group",
         "count",
         high="bg_used_dirs_count_hi",
     ),
     field(
         "bg_flags",
         Int16ul,
-        "What was never initialized",
+        "What has never been initialized",
         "flags",
         when="metadata_csum|uninit_bg",
-        writes="INODE_ZEROED always: what is not written is zero in the image; INODE_UNINIT where "
-        "no inode is in use; BLOCK_UNINIT where nothing lies in the group, not even a backup, and "
-        "never in the last group, whose bitmap must be padded",
+        writes="INODE_ZEROED always, since unwritten parts of the image are zero; INODE_UNINIT if "
+        "no inode is in use; BLOCK_UNINIT if the group holds nothing, not even a backup, but "
+        "never for the last group, whose bitmap must be padded",
         names=_FLAGS,
     ),
     field(
         "bg_exclude_bitmap_lo",
         Int32ul,
-        "Block of the bitmap of snapshots",
+        "Block of the exclude bitmap, for snapshots",
         "block",
         high="bg_exclude_bitmap_hi",
         zero="used by no kernel",
@@ -83,20 +83,20 @@ _LOW = (
     field(
         "bg_block_bitmap_csum_lo",
         Int16ul,
-        "crc32c of the block bitmap; without 64bit its low half alone",
+        "crc32c of the block bitmap; without 64bit only its low half",
         "checksum",
         high="bg_block_bitmap_csum_hi",
         when="metadata_csum",
-        writes="0 with BLOCK_UNINIT, whose bitmap is a hole",
+        writes="0 with BLOCK_UNINIT, since the bitmap is a hole then",
     ),
     field(
         "bg_inode_bitmap_csum_lo",
         Int16ul,
-        "crc32c of the inode bitmap; without 64bit its low half alone",
+        "crc32c of the inode bitmap; without 64bit only its low half",
         "checksum",
         high="bg_inode_bitmap_csum_hi",
         when="metadata_csum",
-        writes="0 with INODE_UNINIT, whose bitmap is a hole",
+        writes="0 with INODE_UNINIT, since the bitmap is a hole then",
     ),
     field(
         "bg_itable_unused_lo",

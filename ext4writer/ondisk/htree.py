@@ -19,11 +19,11 @@ DX_HASH_TEA_UNSIGNED = 5
 DX_HASH_SIPHASH = 6
 
 DX_BLOCK_MASK = 0x0FFFFFFF
-# Inner levels below the root: 2 at most in all, 3 with large_dir. fs/ext4/ext4.h
+# The most levels including the root: 2, or 3 with large_dir. fs/ext4/ext4.h
 EXT4_HTREE_LEVEL_COMPAT = 2
 EXT4_HTREE_LEVEL = 3
 
-# Where dx_countlimit lies in a root block and in a node block.
+# Offsets of dx_countlimit in a root block and in a node block.
 DX_ROOT_COUNT_OFFSET = 32
 DX_NODE_COUNT_OFFSET = 8
 
@@ -39,18 +39,18 @@ HASH_VERSIONS = {
 """Each hash_version -> its name."""
 
 HASH_ALGS = {name: version for version, name in HASH_VERSIONS.items() if version != DX_HASH_SIPHASH}
-"""The names that ``mke2fs.conf`` has for ``hash_alg``, and each with unsigned characters -> what
-names are hashed with."""
+"""The values of ``hash_alg`` in ``mke2fs.conf``, and the same with ``_unsigned`` -> the hash
+version."""
 
 
 def stored_hash_version(version: int) -> int:
-    """What ``hash_version`` and ``s_def_hash_version`` hold; ``s_flags`` says the signedness."""
-    # fs/ext4/namei.c:dx_probe knows no other number, and adds s_hash_unsigned to it.
+    """The value of ``hash_version`` and ``s_def_hash_version``; ``s_flags`` has the signedness."""
+    # fs/ext4/namei.c:dx_probe accepts only these numbers, and adds s_hash_unsigned to them.
     return version - DX_HASH_LEGACY_UNSIGNED if is_unsigned(version) else version
 
 
 def is_unsigned(version: int) -> bool:
-    """Whether characters from 0x80 on are hashed as unsigned ones."""
+    """Whether characters of 0x80 and above are hashed as unsigned ones."""
     return DX_HASH_LEGACY_UNSIGNED <= version <= DX_HASH_TEA_UNSIGNED
 
 
@@ -72,12 +72,12 @@ _DX_ROOT_INFO = (
         "count",
         limits=(0, EXT4_HTREE_LEVEL - 1),
     ),
-    field("unused_flags", Int8ul, "Flags that mean nothing", "reserved", zero="reserved"),
+    field("unused_flags", Int8ul, "Unused flags", "reserved", zero="reserved"),
 )
 
 _DX_COUNT = (
-    field("limit", Int16ul, "Entries for which there is room, entry 0 among them", "entries"),
-    field("count", Int16ul, "Entries in use, entry 0 among them", "entries"),
+    field("limit", Int16ul, "Entries for which there is space, including entry 0", "entries"),
+    field("count", Int16ul, "Entries in use, including entry 0", "entries"),
 )
 
 DX_ROOT_INFO = Record(
@@ -93,20 +93,20 @@ DX_ENTRY = Record(
         field(
             "hash",
             Int32ul,
-            "Least hash in the block; bit 0 when the hash began in the block before",
+            "Least hash in the block; bit 0 is set if the previous block also has this hash",
             "hash",
         ),
         field("block", Int32ul, "Block of the directory", "file block"),
     ),
     size=8,
-    doc="The least hash of a block and the block; directory.rst.",
+    doc="A block and its least hash; directory.rst.",
 )
 
 DX_COUNTLIMIT = Record(
     "dx_countlimit",
     Struct(*_DX_COUNT),
     size=4,
-    doc="Lies over the hash of entry 0; both count entry 0. directory.rst.",
+    doc="Stored in the place of the hash of entry 0; directory.rst.",
 )
 
 DX_TAIL = Record(
@@ -115,7 +115,7 @@ DX_TAIL = Record(
         field(
             "dt_reserved",
             Int32ul,
-            "Padding, in the checksum",
+            "Padding, included in the checksum",
             "reserved",
             when="metadata_csum",
             zero="reserved",
@@ -129,7 +129,7 @@ DX_TAIL = Record(
         ),
     ),
     size=8,
-    doc="Follows the room for ``limit`` entries with metadata_csum; directory.rst.",
+    doc="With metadata_csum, follows the space for ``limit`` entries; directory.rst.",
 )
 
 DX_ROOT = Record(
@@ -140,11 +140,11 @@ DX_ROOT = Record(
         field("dot_name_len", Int8ul, "1", "bytes", limits=(1, 1)),
         field("dot_file_type", Int8ul, "Directory", "code", when="filetype", names=FILE_TYPES),
         field("dot_name", Bytes(4), "`.`", "text"),
-        field("dotdot_inode", Int32ul, "The directory above", "inode"),
+        field("dotdot_inode", Int32ul, "The parent directory", "inode"),
         field(
             "dotdot_rec_len",
             Int16ul,
-            "The rest of the block, so that all that follows looks unused",
+            "The rest of the block, which makes everything after it look unused",
             "bytes",
         ),
         field("dotdot_name_len", Int8ul, "2", "bytes", limits=(2, 2)),
@@ -152,24 +152,24 @@ DX_ROOT = Record(
         field("dotdot_name", Bytes(4), "`..`", "text"),
         *_DX_ROOT_INFO,
         *_DX_COUNT,
-        field("block", Int32ul, "Block of the directory with the least hashes", "file block"),
+        field("block", Int32ul, "Block of the directory that holds the least hashes", "file block"),
     ),
     size=40,
-    doc="The first bytes of block 0 of a hashed directory, up to entry 0; directory.rst.",
+    doc="The first bytes of block 0 of a hashed directory, including entry 0; directory.rst.",
 )
 
 DX_NODE = Record(
     "dx_node",
     Struct(
         field("fake_inode", Int32ul, "0: the block looks like one unused entry", "inode"),
-        field("fake_rec_len", Int16ul, "The whole block", "bytes"),
+        field("fake_rec_len", Int16ul, "The size of the block", "bytes"),
         field("fake_name_len", Int8ul, "0", "bytes", limits=(0, 0)),
         field("fake_file_type", Int8ul, "0", "code", limits=(0, 0)),
         *_DX_COUNT,
-        field("block", Int32ul, "Block of the directory with the least hashes", "file block"),
+        field("block", Int32ul, "Block of the directory that holds the least hashes", "file block"),
     ),
     size=16,
-    doc="The first bytes of an inner node, up to entry 0; directory.rst.",
+    doc="The first bytes of an inner node, including entry 0; directory.rst.",
 )
 
 

@@ -76,7 +76,7 @@ INODE_FLAGS = {
 """Each flag of i_flags -> its name without EXT4_ and _FL."""
 
 _BASE = (
-    field("i_mode", Int16ul, "Kind of file and permissions", "mode"),
+    field("i_mode", Int16ul, "File type and permissions", "mode"),
     field("i_uid", Int16ul, "Owner", "user", high="l_i_uid_high"),
     field("i_size_lo", Int32ul, "Size", "bytes", high="i_size_high"),
     field("i_atime", Int32ul, "Last access, signed", "time"),
@@ -85,22 +85,22 @@ _BASE = (
     field(
         "i_dtime",
         Int32ul,
-        "When it was deleted; the next inode of the list in an orphan",
+        "Time of deletion; in an orphan, the next inode in the list of orphans",
         "time",
-        zero="nothing was deleted",
+        zero="nothing has been deleted",
     ),
     field("i_gid", Int16ul, "Group", "group id", high="l_i_gid_high"),
     field(
         "i_links_count",
         Int16ul,
-        "Names that it has",
+        "Hard links to the inode",
         "count",
         writes="1 for directories of 65,000 links and more (dir_nlink)",
     ),
     field(
         "i_blocks_lo",
         Int32ul,
-        "Room that content, mapping and attribute block take; with the flag HUGE_FILE in blocks",
+        "Space used by content, mapping and attribute block; in blocks with the flag HUGE_FILE",
         "sectors",
         whole="i_blocks",
         high="l_i_blocks_high",
@@ -108,7 +108,7 @@ _BASE = (
     field(
         "i_flags",
         Int32ul,
-        "How it is stored, and what may be done with it",
+        "How the file is stored, and what may be done with it",
         "flags",
         names=INODE_FLAGS,
     ),
@@ -118,21 +118,21 @@ _BASE = (
         "Version for NFS (osd1.linux1)",
         whole="i_version",
         high="i_version_hi",
-        zero="no client has seen the file",
+        zero="no client has used the file",
     ),
     field(
         "i_block",
         Bytes(4 * EXT4_N_BLOCKS),
         "Root of the mapping; or target of a short link, device number, inline content",
         writes="extents, or a block map without the feature extent; the resize inode always has a "
-        "block map, as e2fsprogs makes it",
+        "block map, as with e2fsprogs",
     ),
     field(
         "i_generation",
         Int32ul,
-        "Tells files that had the same number from each other",
+        "Distinguishes files that have used the same inode number",
         "hash",
-        zero="a new file system has no NFS handles to keep apart",
+        zero="a new file system has no old NFS handles",
     ),
     field(
         "i_file_acl_lo",
@@ -143,7 +143,13 @@ _BASE = (
         high="l_i_file_acl_high",
     ),
     field("i_size_high", Int32ul, "High half of i_size_lo", "bytes"),
-    field("i_obso_faddr", Int32ul, "Of fragments, which never were", "reserved", zero="obsolete"),
+    field(
+        "i_obso_faddr",
+        Int32ul,
+        "For fragments, which were never implemented",
+        "reserved",
+        zero="obsolete",
+    ),
     field(
         "l_i_blocks_high",
         Int16ul,
@@ -180,7 +186,7 @@ INODE = Record(
         field(
             "i_extra_isize",
             Int16ul,
-            "Bytes of the fields from here on",
+            "Bytes of fields, starting with this one",
             "bytes",
             when="inode size > 128",
             writes="32",
@@ -216,7 +222,7 @@ INODE = Record(
         field(
             "i_crtime",
             Int32ul,
-            "When it was made, signed",
+            "Creation (birth) time, signed",
             "time",
             when="inode size > 128",
             writes="i_mtime unless a birth time is given",
@@ -233,33 +239,34 @@ INODE = Record(
             Int32ul,
             "High half of l_i_version",
             when="inode size > 128",
-            zero="no client has seen the file",
+            zero="no client has used the file",
         ),
-        field("i_projid", Int32ul, "Project", "project", when="project"),
+        field("i_projid", Int32ul, "Project ID", "project", when="project"),
     ),
     size=160,
-    doc="The fixed part of a larger inode; extended attributes may follow it. inodes.rst.",
+    doc="The fixed part of a larger inode; extended attributes may follow. inodes.rst.",
 )
 
-# i_extra_isize that makes all fields of INODE present.
+# The i_extra_isize of an inode that has all fields of INODE.
 INODE_EXTRA_ISIZE = INODE.size - EXT4_GOOD_OLD_INODE_SIZE
 
-# inline_data: the first bytes of content lie in i_block, the others in the attribute
+# inline_data: the first bytes of content are in i_block, the others in the attribute
 # "system.data". In a directory the first four bytes of i_block are the inode number of "..".
 # fs/ext4/ext4.h:EXT4_MIN_INLINE_DATA_SIZE, fs/ext4/xattr.h:EXT4_INLINE_DOTDOT_SIZE
 EXT4_MIN_INLINE_DATA_SIZE = 4 * EXT4_N_BLOCKS
 EXT4_INLINE_DOTDOT_SIZE = 4
 INLINE_DATA_NAME = b"system.data"
-# fs/ext4/inline.c:ext4_read_inline_folio: it fits one page, of which the smallest have 4 KiB.
+# fs/ext4/inline.c:ext4_read_inline_folio: it must fit a page, and the smallest page has 4 KiB.
 INLINE_DATA_MOST = 4096
 
-# Where a block map keeps the blocks of one, two and three levels; the first twelve are data.
+# Indexes of the single, double and triple indirect block in i_block; the first twelve are data.
 EXT4_NDIR_BLOCKS = 12
 EXT4_IND_BLOCK = 12
 EXT4_DIND_BLOCK = 13
 EXT4_TIND_BLOCK = 14
 
-# inodes.rst, "Inode Timestamps": 34 bits of seconds, signed low word, with the extra word.
+# inodes.rst, "Inode Timestamps": a signed 32-bit word of seconds, and two more bits of seconds in
+# the extra word.
 _NS = 10**9
 MIN_TIME_NS = -(2**31) * _NS
 MAX_TIME_NS = (2**34 - 2**31) * _NS - 1
@@ -267,14 +274,14 @@ MIN_TIME_NS_NO_EXTRA = MIN_TIME_NS
 MAX_TIME_NS_NO_EXTRA = 2**31 * _NS - 1
 
 FEW_TIMES = 64
-"""Up to this many different times are encoded one by one, however many inodes have them."""
+"""Up to this many distinct times are encoded once each, however many inodes have them."""
 
 
 def encode_time(ns: int, extra: bool) -> tuple[int, int]:
     """Return (low word, extra word) of a time in nanoseconds since 1970.
 
-    Without ``extra`` the inode keeps whole seconds only and the second word is 0. ValueError when
-    the time cannot be stored.
+    Without ``extra`` the inode stores only whole seconds, and the second word is 0. Raises
+    ``ValueError`` if the time cannot be stored.
     """
     # fs/ext4/ext4.h:ext4_encode_extra_time
     seconds, nanoseconds = divmod(ns, _NS)
@@ -299,7 +306,7 @@ def encode_times(times: Sequence[int], extra: bool) -> tuple[array[int], array[i
     encode_time(min(distinct), extra)
     encode_time(max(distinct), extra)
     seconds = [time // _NS for time in times]
-    # Spelled out here, where it is done for every inode.
+    # encode_time, spelled out because this runs for every inode
     low = array("I", [second & MASK_32 for second in seconds])
     if not extra:
         return low, array("I", bytes(4 * len(low)))
@@ -319,7 +326,7 @@ def decode_time(low: int, extra: int = 0) -> int:
 def encode_device(major: int, minor: int) -> tuple[int, int]:
     """Return the words (i_block[0], i_block[1]) of a device special file.
 
-    ValueError when the number is larger than Linux' 12 and 20 bits.
+    Raises ``ValueError`` if a number does not fit Linux's 12 bits (major) or 20 bits (minor).
     """
     # fs/ext4/inode.c:ext4_do_update_inode; include/linux/kdev_t.h:{old,new}_encode_dev
     if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):
@@ -334,19 +341,20 @@ def decode_device(word0: int, word1: int) -> tuple[int, int]:
     return old_decode_dev(word0) if word0 else new_decode_dev(word1)
 
 
-# include/linux/kdev_t.h: first 8 bits each, and later the upper bits of the minor above the major.
+# include/linux/kdev_t.h: the old form has 8 bits each; the new one has the upper bits of the minor
+# above the major.
 
 
 def old_decode_dev(number: int) -> tuple[int, int]:
-    """Return (major, minor) of a device number of 16 bits."""
+    """Return (major, minor) of a 16-bit device number."""
     return number >> 8 & 0xFF, number & 0xFF
 
 
 def new_encode_dev(major: int, minor: int) -> int:
-    """Return the device number of 32 bits; s_journal_dev is one, too."""
+    """Return the 32-bit device number, which s_journal_dev also uses."""
     return (minor & 0xFF) | major << 8 | (minor & ~0xFF) << 12
 
 
 def new_decode_dev(number: int) -> tuple[int, int]:
-    """Return (major, minor) of a device number of 32 bits."""
+    """Return (major, minor) of a 32-bit device number."""
     return number >> 8 & 0xFFF, (number & 0xFF) | (number >> 12 & 0xFFF00)

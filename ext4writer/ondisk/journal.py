@@ -1,4 +1,4 @@
-"""The journal's superblock; the journal is big endian throughout.
+"""The journal's superblock; the journal is big-endian throughout.
 
 Rules: Documentation/filesystems/ext4/journal.rst and include/linux/jbd2.h.
 """
@@ -42,7 +42,7 @@ JOURNAL_FEATURES = {
     "journal_checksum_v2": (0, JBD2_FEATURE_INCOMPAT_CSUM_V2),
     "journal_checksum_v3": (0, JBD2_FEATURE_INCOMPAT_CSUM_V3),
 }
-"""Name (e2fsprogs lib/e2p/feature.c:jrnl_feature_list) -> its bits compat and incompat."""
+"""Name (e2fsprogs lib/e2p/feature.c:jrnl_feature_list) -> its compat and incompat bits."""
 
 
 def journal_feature_words(names: Iterable[str]) -> tuple[int, int]:
@@ -55,7 +55,7 @@ def journal_feature_words(names: Iterable[str]) -> tuple[int, int]:
 
 
 def has_checksums(names: Iterable[str]) -> bool:
-    """Say whether these features give the superblock and each block of the log a checksum."""
+    """Whether the superblock and each block of the log have a checksum with these features."""
     checksums = JBD2_FEATURE_INCOMPAT_CSUM_V2 | JBD2_FEATURE_INCOMPAT_CSUM_V3
     return bool(journal_feature_words(names)[1] & checksums)
 
@@ -71,7 +71,7 @@ BLOCK_TYPES = {
 
 _HEADER = (
     field("h_magic", Int32ub, "0xC03B3998", "magic", names={JBD2_MAGIC_NUMBER: "jbd2"}),
-    field("h_blocktype", Int32ub, "Kind of block", "code", names=BLOCK_TYPES),
+    field("h_blocktype", Int32ub, "Type of the block", "code", names=BLOCK_TYPES),
     field("h_sequence", Int32ub, "Transaction to which the block belongs; 0 in the superblock"),
 )
 
@@ -92,7 +92,7 @@ JOURNAL_HEADER = Record(
     "journal_header",
     Struct(*_HEADER),
     size=12,
-    doc="Begins every block of the journal's own; journal.rst.",
+    doc="Begins every block of the journal that is not a copy of a file system block; journal.rst.",
 )
 
 JOURNAL_SUPERBLOCK = Record(
@@ -105,26 +105,26 @@ JOURNAL_SUPERBLOCK = Record(
             Int32ub,
             "Blocks of the journal",
             "blocks",
-            writes="mke2fs's size for the image as written, or what growth to `--grow-to` needs, "
-            "if that is more",
+            writes="mke2fs's size for the image as written, or the size that growing to "
+            "`--grow-to` requires, if that is more",
         ),
         field(
             "s_first",
             Int32ub,
             "First block of the log",
             "file block",
-            writes="the first after this superblock",
+            writes="the one after this superblock",
         ),
         field(
             "s_sequence",
             Int32ub,
-            "First transaction that is expected in the log",
+            "First transaction to expect in the log",
             writes="1, unless a policy leaves transactions to be recovered",
         ),
         field(
             "s_start",
             Int32ub,
-            "Block where the log begins; 0 when there is nothing to recover",
+            "Block where the log begins; 0 if there is nothing to recover",
             "file block",
             writes="0, unless a policy leaves transactions to be recovered",
         ),
@@ -137,22 +137,22 @@ JOURNAL_SUPERBLOCK = Record(
             "Features that may be ignored",
             "flags",
             when="journal superblock v2",
-            writes="`--journal-features`; else the kernel sets what it needs",
+            writes="`--journal-features`; by default none, and the kernel sets what it needs",
             names=_COMPAT,
         ),
         field(
             "s_feature_incompat",
             Int32ub,
-            "Features that a replay must know",
+            "Features that a replay must support",
             "flags",
             when="journal superblock v2",
-            writes="`--journal-features`; else the kernel sets what it needs",
+            writes="`--journal-features`; by default none, and the kernel sets what it needs",
             names=JOURNAL_INCOMPAT,
         ),
         field(
             "s_feature_ro_compat",
             Int32ub,
-            "Features that a writer must know",
+            "Features that a writer must support",
             "flags",
             when="journal superblock v2",
             zero="there are none",
@@ -163,12 +163,12 @@ JOURNAL_SUPERBLOCK = Record(
             "UUID of the journal",
             "uuid",
             when="journal superblock v2",
-            writes="that of the file system; in a device, that of the device",
+            writes="that of the file system; on a journal device, that of the device",
         ),
         field(
             "s_nr_users",
             Int32ub,
-            "File systems that share it",
+            "File systems that share the journal",
             "count",
             when="journal superblock v2",
             writes="1",
@@ -200,10 +200,10 @@ JOURNAL_SUPERBLOCK = Record(
         field(
             "s_checksum_type",
             Int8ub,
-            "Kind of checksum of the log",
+            "Checksum algorithm of the log",
             "code",
             when="journal superblock v2",
-            writes="with a feature that needs it",
+            writes="crc32c with a feature that needs it, else none",
             names=CHECKSUM_TYPES,
         ),
         field(
@@ -220,7 +220,7 @@ JOURNAL_SUPERBLOCK = Record(
             "Blocks at the end of the journal for fast commits; 0 means 256",
             "blocks",
             when="fast_commit",
-            writes="`--fast-commit-size`; one for each 64 of the others by default",
+            writes="`--fast-commit-size`; by default one for each 64 other blocks",
         ),
         field(
             "s_head",
@@ -241,17 +241,17 @@ JOURNAL_SUPERBLOCK = Record(
         field(
             "s_checksum",
             Int32ub,
-            "crc32c of the 1024 bytes with zeros here",
+            "crc32c of the 1024 bytes, with zeros here",
             "checksum",
             when="journal superblock v2",
-            writes="with a feature that needs it",
+            writes="only with a feature that needs it",
         ),
         field(
             "s_users",
             Bytes(16 * 48),
             "UUIDs of the file systems that share an external journal",
             when="journal superblock v2",
-            writes="with a journal in a device of its own: the file system",
+            writes="on a journal device, that of the file system",
         ),
     ),
     size=1024,
@@ -259,10 +259,10 @@ JOURNAL_SUPERBLOCK = Record(
 )
 
 JOURNAL_MIN_FS_BLOCKS = 2048
-"""The smallest file system to which mke2fs gives a journal, in blocks."""
+"""The size in blocks of the smallest file system to which mke2fs adds a journal."""
 
-# e2fsprogs mkjournal.c:ext2fs_default_journal_size: below how many file system blocks, how many
-# journal blocks. Both count blocks, whatever their size.
+# e2fsprogs mkjournal.c:ext2fs_default_journal_size: pairs of a limit for the blocks of the file
+# system and the blocks of the journal below that limit, whatever the block size.
 _DEFAULT_SIZES = (
     (JOURNAL_MIN_FS_BLOCKS, 0),
     (32768, 1024),
@@ -280,7 +280,7 @@ _JOURNAL_TO_FC_BLOCKS = 64
 
 
 def default_journal_blocks(fs_blocks: int) -> int:
-    """Return how many blocks mke2fs gives the journal; 0 where it refuses one as too small."""
+    """Return the blocks of the journal that mke2fs creates; 0 if the file system is too small."""
     for limit, blocks in _DEFAULT_SIZES:
         if fs_blocks < limit:
             return blocks
@@ -288,20 +288,20 @@ def default_journal_blocks(fs_blocks: int) -> int:
 
 
 def journal_device_start(block_size: int) -> int:
-    """Return the block of the journal's superblock in a device of its own."""
+    """Return the block of the journal's superblock on a journal device."""
     # lib/ext2fs/mkjournal.c:ext2fs_journal_sb_start
     return 2 if block_size == EXT4_MIN_BLOCK_SIZE else 1
 
 
 def default_fast_commit_blocks(journal_blocks: int) -> int:
-    """Return how many blocks fast_commit adds to a journal of ``journal_blocks``.
+    """Return how many blocks fast_commit adds to a journal of ``journal_blocks`` blocks.
 
-    mke2fs 1.47 does not set fast_commit by default, so a default journal has none of them.
+    mke2fs 1.47 does not set fast_commit by default, so a default journal has no such blocks.
     """
     # e2fsprogs mkjournal.c:ext2fs_get_journal_params
     return journal_blocks // _JOURNAL_TO_FC_BLOCKS
 
 
 def fast_commit_blocks_in(journal_blocks: int) -> int:
-    """Return how many of the blocks of a journal :func:`default_fast_commit_blocks` has added."""
+    """Return how many of ``journal_blocks`` blocks :func:`default_fast_commit_blocks` added."""
     return journal_blocks // (_JOURNAL_TO_FC_BLOCKS + 1)

@@ -1,4 +1,4 @@
-"""The log of the journal: descriptor, commit and revoke blocks, big endian.
+"""The log of the journal: descriptor, commit and revoke blocks, big-endian.
 
 Rules: Documentation/filesystems/ext4/journal.rst and include/linux/jbd2.h.
 """
@@ -35,7 +35,7 @@ JOURNAL_BLOCK_TAG = Record(
         field(
             "t_blocknr",
             Int32ub,
-            "Where the block belongs in the file system",
+            "Block of the file system that this one is a copy of",
             "block",
             high="t_blocknr_high",
         ),
@@ -56,7 +56,7 @@ JOURNAL_BLOCK_TAG = Record(
         ),
     ),
     size=12,
-    doc="Names one block of a descriptor block without checksum v3; journal.rst.",
+    doc="Describes one block after a descriptor block, without checksum v3; journal.rst.",
 )
 
 JOURNAL_BLOCK_TAG3 = Record(
@@ -65,7 +65,7 @@ JOURNAL_BLOCK_TAG3 = Record(
         field(
             "t_blocknr",
             Int32ub,
-            "Where the block belongs in the file system",
+            "Block of the file system that this one is a copy of",
             "block",
             high="t_blocknr_high",
         ),
@@ -74,7 +74,7 @@ JOURNAL_BLOCK_TAG3 = Record(
         field("t_checksum", Int32ub, "crc32c of transaction and block", "checksum"),
     ),
     size=16,
-    doc="Names one block of a descriptor block with checksum v3; journal.rst.",
+    doc="Describes one block after a descriptor block, with checksum v3; journal.rst.",
 )
 
 JOURNAL_BLOCK_TAIL = Record(
@@ -83,7 +83,7 @@ JOURNAL_BLOCK_TAIL = Record(
         field(
             "t_checksum",
             Int32ub,
-            "crc32c of the block with zeros here, seeded by the journal's UUID",
+            "crc32c of the block, with zeros here, seeded by the journal's UUID",
             "checksum",
             when="journal csum_v2|journal csum_v3",
         ),
@@ -96,7 +96,7 @@ JOURNAL_REVOKE_HEADER = Record(
     "journal_revoke_header",
     Struct(
         *JOURNAL_HEADER.declared.subcons,
-        field("r_count", Int32ub, "Bytes in use, this header among them", "bytes"),
+        field("r_count", Int32ub, "Bytes in use, including this header", "bytes"),
     ),
     size=16,
     doc="Begins a revoke block; the revoked block numbers follow. journal.rst.",
@@ -109,7 +109,7 @@ JOURNAL_COMMIT_HEADER = Record(
         field(
             "h_chksum_type",
             Int8ub,
-            "Kind of checksum with checksum v1",
+            "Algorithm of checksum v1",
             "code",
             names=CHECKSUM_TYPES,
         ),
@@ -118,11 +118,11 @@ JOURNAL_COMMIT_HEADER = Record(
         field(
             "h_chksum",
             Array(8, Int32ub),
-            "Checksum v1 of the transaction, or crc32c of this block with zeros here",
+            "Checksum v1 of the transaction, or crc32c of this block, with zeros here",
             "checksum",
         ),
-        field("h_commit_sec", Int64ub, "When the transaction was committed", "time"),
-        field("h_commit_nsec", Int32ub, "Its nanoseconds"),
+        field("h_commit_sec", Int64ub, "Time of the commit", "time"),
+        field("h_commit_nsec", Int32ub, "Nanoseconds of that time"),
     ),
     size=60,
     doc="Begins a commit block, which ends a transaction; journal.rst.",
@@ -130,7 +130,7 @@ JOURNAL_COMMIT_HEADER = Record(
 
 
 def tag_size(*, csum_v2: bool, csum_v3: bool, is_64bit: bool) -> int:
-    """Return the size of a tag in bytes by the features of the journal."""
+    """Return the size of a tag in bytes, which depends on the features of the journal."""
     # include/linux/jbd2.h:journal_tag_bytes: checksum v2 leaves two bytes unused after each tag
     if csum_v3:
         return JOURNAL_BLOCK_TAG3.size

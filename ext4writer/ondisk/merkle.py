@@ -1,7 +1,7 @@
-"""The Merkle tree of fs-verity: hashes of blocks, hashes of blocks of hashes, up to one root.
+"""The Merkle tree of fs-verity: hashes of data blocks, hashes of blocks of hashes, up to one root.
 
 Rules: Documentation/filesystems/fsverity.rst, "Merkle tree", and
-fs/verity/open.c:fsverity_init_merkle_tree_params, which has the order of the levels.
+fs/verity/open.c:fsverity_init_merkle_tree_params, which defines the order of the levels.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from .verity import ALGORITHMS, FSVERITY_DESCRIPTOR, MAX_BLOCK_SIZE, MIN_BLOCK_S
 
 @dataclass(frozen=True)
 class MerkleTree:
-    """How trees of one kind are made. ``block_size`` is in bytes; ``salt`` has 32 at most.
+    """The parameters of a tree. ``block_size`` is in bytes; ``salt`` has at most 32 bytes.
 
-    Raises :class:`SpecError` for what fs-verity does not know.
+    Raises :class:`SpecError` for parameters that fs-verity does not support.
     """
 
     algorithm: str = "sha256"
@@ -31,7 +31,7 @@ class MerkleTree:
 
     SALT_MOST: ClassVar[int] = SALT_MAX
     PADS_SALT: ClassVar[bool] = True
-    """Whether the salt is filled up, as fs/verity/hash_algs.c:fsverity_prepare_hash_state does."""
+    """Whether the salt is padded, as in fs/verity/hash_algs.c:fsverity_prepare_hash_state."""
 
     def __post_init__(self) -> None:
         if self.algorithm not in ALGORITHMS:
@@ -40,12 +40,12 @@ class MerkleTree:
         if not MIN_BLOCK_SIZE <= size <= MAX_BLOCK_SIZE or not is_power_of_two(size):
             raise SpecError(
                 "verity",
-                f"blocks of {size} bytes: the size is a power of two from {MIN_BLOCK_SIZE} "
+                f"blocks cannot have {size} bytes; give a power of two from {MIN_BLOCK_SIZE} "
                 f"to {MAX_BLOCK_SIZE}",
             )
         if len(self.salt) > self.SALT_MOST:
             raise SpecError(
-                "verity", f"the salt has {len(self.salt)} bytes; {self.SALT_MOST} is the most"
+                "verity", f"the salt has {len(self.salt)} bytes; the maximum is {self.SALT_MOST}"
             )
 
     @cached_property
@@ -59,7 +59,7 @@ class MerkleTree:
 
     @cached_property
     def _salted(self) -> Any:
-        """The state from which each block is hashed."""
+        """The state of the hash after the salt, from which each block is hashed."""
         state = hashlib.new(self.algorithm)
         unit = state.block_size if self.PADS_SALT else 1
         state.update(self.salt.ljust(round_up(len(self.salt), unit), b"\0"))
@@ -71,7 +71,7 @@ class MerkleTree:
         return self.hash_block(bytes(self.block_size))
 
     def level_blocks(self, size: int) -> list[int]:
-        """Blocks of each level of the tree of ``size`` bytes, the lowest level first."""
+        """The number of blocks in each level of the tree of ``size`` bytes, lowest level first."""
         blocks = ceil_div(size, self.block_size)
         levels = []
         while blocks > 1:
@@ -80,13 +80,13 @@ class MerkleTree:
         return levels
 
     def tree_size(self, size: int) -> int:
-        """Bytes of the tree of ``size`` bytes of content."""
+        """The size in bytes of the tree of ``size`` bytes of content."""
         return sum(self.level_blocks(size)) * self.block_size
 
     def build(self, pieces: Iterable[bytes | bytearray | memoryview]) -> tuple[bytes, bytes]:
         """Return the tree as it is stored, the root's level first, and the hash of the root.
 
-        ``pieces`` are the content in order, each a whole number of blocks long but for the last.
+        ``pieces`` are the content in order; each but the last is a whole number of blocks.
         """
         builder = TreeBuilder(self)
         for piece in pieces:
@@ -94,14 +94,14 @@ class MerkleTree:
         return builder.finish()
 
     def hash_block(self, block: bytes | memoryview) -> bytes:
-        """The hash of one whole block."""
+        """The hash of one complete block."""
         state = self._salted.copy()
         state.update(block)
         digest: bytes = state.digest()
         return digest
 
     def hashes(self, piece: bytes | bytearray | memoryview) -> Iterator[bytes]:
-        """The hash of each block of ``piece``, whose last one may end early."""
+        """Yield the hash of each block of ``piece``, padding an incomplete last one with zeros."""
         view = memoryview(piece)
         for first in range(0, len(view), self.block_size):
             block = view[first : first + self.block_size]
@@ -111,11 +111,11 @@ class MerkleTree:
                 yield self.hash_block(block)
 
     def descriptor(self, size: int, root_hash: bytes, signature: bytes = b"") -> bytes:
-        """The ``fsverity_descriptor`` of a file of ``size`` bytes, with its signature after it."""
+        """The ``fsverity_descriptor`` of a file of ``size`` bytes, followed by its signature."""
         return self._descriptor(size, root_hash, len(signature)) + signature
 
     def file_digest(self, size: int, root_hash: bytes) -> bytes:
-        """What ``fsverity measure`` prints: the hash of the descriptor without its signature."""
+        """The digest that ``fsverity measure`` prints: the hash of the unsigned descriptor."""
         return hashlib.new(self.algorithm, self._descriptor(size, root_hash, 0)).digest()
 
     def _descriptor(self, size: int, root_hash: bytes, sig_size: int) -> bytes:
@@ -134,21 +134,21 @@ class MerkleTree:
 
 
 class TreeBuilder:
-    """Makes a tree of content that comes piece by piece.
+    """Builds the tree of content that arrives piece by piece.
 
-    Without ``keeps_lowest`` the blocks of the lowest level, which are nearly all of the tree, are
-    left out of what :meth:`finish` returns.
+    Without ``keeps_lowest``, the result of :meth:`finish` lacks the blocks of the lowest level,
+    which are nearly all of the tree.
     """
 
     def __init__(self, tree: MerkleTree, *, keeps_lowest: bool = True) -> None:
         self._tree = tree
         self._keeps_lowest = keeps_lowest
         self._open: list[bytearray] = []
-        """By level, the lowest first: the hashes of the block that is not full yet."""
+        """For each level, the lowest first: the hashes of the block that is not full yet."""
         self._closed: list[bytearray] = []
-        """By level: all blocks that are full."""
+        """For each level: all full blocks."""
         self._counts: list[int] = []
-        """By level: the number of hashes so far."""
+        """For each level: the number of hashes so far."""
 
     def add(self, piece: bytes | bytearray | memoryview) -> None:
         """Add content: a whole number of blocks, except at its end."""
@@ -156,7 +156,7 @@ class TreeBuilder:
             self._put(0, digest)
 
     def add_zeros(self, blocks: int) -> None:
-        """Add blocks of zeros, which are hashed once."""
+        """Add ``blocks`` blocks of zeros, whose hash is computed only once."""
         for _ in range(blocks):
             self._put(0, self._tree.zero_hash)
 

@@ -1,4 +1,4 @@
-"""Multi-mount protection: one block by which hosts see that another one has mounted.
+"""Multi-mount protection: a block that shows hosts whether another host has mounted.
 
 Rules: Documentation/filesystems/ext4/mmp.rst and fs/ext4/ext4.h:struct mmp_struct.
 """
@@ -10,13 +10,13 @@ from .record import Record, field
 
 EXT4_MMP_MAGIC = 0x004D4D50
 
-# mmp_seq; any other value is that of a host that has mounted.
+# mmp_seq; any other value means that a host has mounted.
 EXT4_MMP_SEQ_CLEAN = 0xFF4D4D50
 EXT4_MMP_SEQ_FSCK = 0xE24D4D50
 EXT4_MMP_SEQ_MAX = 0xE24D4D4F
 
 EXT4_MMP_UPDATE_INTERVAL = 5
-"""Seconds: what mke2fs writes unless it is given another interval."""
+"""Seconds; the default of mke2fs."""
 EXT4_MMP_MAX_UPDATE_INTERVAL = 300
 """Seconds (fs/ext4/ext4.h)."""
 
@@ -27,7 +27,7 @@ MMP = Record(
         field(
             "mmp_seq",
             Int32ul,
-            "Changes with each update; also says when no host has mounted it",
+            "Changes with each update; special values mean that no host has mounted",
             "code",
             names={EXT4_MMP_SEQ_CLEAN: "clean", EXT4_MMP_SEQ_FSCK: "fsck"},
         ),
@@ -36,23 +36,23 @@ MMP = Record(
             Int64ul,
             "Last update",
             "time",
-            writes="0, unless a policy says that there was one",
+            writes="0, unless a policy states an update",
         ),
         field(
             "mmp_nodename",
             Bytes(64),
             "Host that mounted",
             "text",
-            writes="none, unless a policy says that one had",
+            writes="none, unless a policy states a mount",
         ),
         field(
             "mmp_bdevname",
             Bytes(32),
-            "Device there",
+            "Device on that host",
             "text",
-            writes="none, unless a policy says that a host had mounted",
+            writes="none, unless a policy states a mount",
         ),
-        field("mmp_check_interval", Int16ul, "How long to wait for an update", "seconds"),
+        field("mmp_check_interval", Int16ul, "Time to wait for an update", "seconds"),
         field("mmp_pad1", Int16ul, "Padding", "reserved"),
         field("mmp_pad2", Array(226, Int32ul), "Padding", "reserved"),
         field(

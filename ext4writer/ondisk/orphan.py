@@ -1,4 +1,4 @@
-"""The orphan file: blocks full of inode numbers, each with a tail.
+"""The orphan file: blocks of inode numbers, each with a tail.
 
 Rules: Documentation/filesystems/ext4/orphan.rst and fs/ext4/ext4.h:struct ext4_orphan_block_tail.
 """
@@ -10,7 +10,7 @@ from .record import Record, field
 
 EXT4_ORPHAN_BLOCK_MAGIC = 0x0B10CA04
 MAX_ORPHAN_FILE_BLOCKS = 512
-"""Blocks: more than the kernel takes no file of orphans (fs/ext4/orphan.c)."""
+"""The most blocks of an orphan file that the kernel accepts (fs/ext4/orphan.c)."""
 
 ORPHAN_BLOCK_TAIL = Record(
     "orphan_block_tail",
@@ -31,7 +31,7 @@ ORPHAN_BLOCK_TAIL = Record(
         ),
     ),
     size=8,
-    doc="The last bytes of a block of the orphan file, after inode numbers of 32 bits; orphan.rst.",
+    doc="The last bytes of a block of the orphan file, after 32-bit inode numbers; orphan.rst.",
 )
 
 
@@ -42,7 +42,7 @@ def orphans_per_block(block_size: int) -> int:
 
 
 def default_orphan_file_blocks(fs_blocks: int) -> int:
-    """Return how many blocks mke2fs gives the orphan file of a file system of ``fs_blocks``."""
+    """Return the blocks of the orphan file that mke2fs creates in ``fs_blocks`` blocks."""
     # e2fsprogs lib/ext2fs/orphan.c:ext2fs_default_orphan_file_blocks
     if fs_blocks < 128 * 1024:
         return 32

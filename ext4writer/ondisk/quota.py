@@ -1,8 +1,8 @@
-"""Quota files of format v2: header, limits of time, and a tree of 1 KiB blocks.
+"""Quota files of format v2: header, grace periods, and a tree of 1 KiB blocks.
 
-Rules: fs/quota/quotaio_v2.h and fs/quota/quota_tree.h. Block 0 holds header and limits of time,
-block 1 the root of the tree: QT_TREEDEPTH levels of 32-bit block numbers, one for each byte of the
-id, the highest first; the last level points at blocks of entries.
+Rules: fs/quota/quotaio_v2.h and fs/quota/quota_tree.h. Block 0 holds the header and the grace
+periods, block 1 the root of the tree. It has QT_TREEDEPTH levels of 32-bit block numbers, one level
+for each byte of the ID, the highest byte first; the last level points to blocks of entries.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ QT_BLKSIZE = 1024
 QT_TREEOFF = 1
 QT_TREEDEPTH = 4
 QT_REFERENCES = 256
-"""Numbers of blocks in a block of the tree: one for each value of a byte of an id."""
+"""Block numbers in a block of the tree: one for each value of a byte of an ID."""
 
 # dqh_magic: fs/quota/quotaio_v2.h:V2_INITQMAGICS
 USER_QUOTA_MAGIC = 0xD9C01F11
@@ -28,16 +28,16 @@ PROJECT_QUOTA_MAGIC = 0xD9C03F14
 
 
 class QuotaKind(NamedTuple):
-    """Whose use a quota file counts."""
+    """The kind of owners in a quota file: users, groups or projects."""
 
     name: str
     short: str
-    """As in mke2fs -E quotatype."""
+    """The name in mke2fs -E quotatype."""
     magic: int
     inum: str
-    """The field of the superblock that names the inode of the file."""
+    """The field of the superblock that holds the inode number of the file."""
     ino: int
-    """The inode that a new file system has for it; 0 is none that is reserved."""
+    """The reserved inode of the file in a new file system; 0 if none is reserved."""
 
 
 QUOTA_KINDS = (
@@ -51,7 +51,7 @@ _MAGICS = {kind.magic: kind.name for kind in QUOTA_KINDS}
 # lib/support/quotaio.h:MAX_DQ_TIME and MAX_IQ_TIME: a week
 DEFAULT_GRACE = 7 * 24 * 60 * 60
 GRACE_MOST = (1 << 32) - 1
-# fs/quota/quota_v2.c:v2_read_file_info: the kernel counts bytes with 63 bits.
+# fs/quota/quota_v2.c:v2_read_file_info: the kernel counts bytes in 63 bits.
 LIMIT_MOST_KIB = (1 << 53) - 1
 # lib/support/quotaio_v2.c:v2_init_io
 QUOTA_FILE_MOST_BYTES = 1 << 31
@@ -59,7 +59,7 @@ QUOTA_FILE_MOST_BYTES = 1 << 31
 QUOTA_HEADER = Record(
     "quota_header",
     Struct(
-        field("dqh_magic", Int32ul, "Whose quotas these are", "magic", names=_MAGICS),
+        field("dqh_magic", Int32ul, "Kind of owners", "magic", names=_MAGICS),
         field("dqh_version", Int32ul, "Format of the entries", "code", names={0: "r0", 1: "r1"}),
     ),
     size=8,
@@ -69,21 +69,21 @@ QUOTA_HEADER = Record(
 QUOTA_INFO = Record(
     "quota_info",
     Struct(
-        field("dqi_bgrace", Int32ul, "How long the soft limit of room may be passed", "seconds"),
-        field("dqi_igrace", Int32ul, "How long the soft limit of inodes may be passed", "seconds"),
+        field("dqi_bgrace", Int32ul, "Grace period of the soft limit of space", "seconds"),
+        field("dqi_igrace", Int32ul, "Grace period of the soft limit of inodes", "seconds"),
         field("dqi_flags", Int32ul, "Flags", "flags", zero="none are defined"),
         field("dqi_blocks", Int32ul, "Blocks of 1 KiB in the file", "count"),
         field(
             "dqi_free_blk",
             Int32ul,
-            "First of a list of free blocks; 0 for none",
+            "First in the list of free blocks; 0 for none",
             "file block",
             zero="all are in use",
         ),
         field(
             "dqi_free_entry",
             Int32ul,
-            "First of a list of blocks with free entries; 0 for none",
+            "First in the list of blocks with free entries; 0 for none",
             "file block",
         ),
     ),
@@ -97,16 +97,16 @@ QUOTA_BLOCK_HEADER = Record(
         field(
             "dqdh_next_free",
             Int32ul,
-            "Next block of the list",
+            "Next block in the list",
             "file block",
-            zero="the last block alone may have room",
+            zero="only the last block may have free entries",
         ),
         field(
             "dqdh_prev_free",
             Int32ul,
-            "Block before it in the list",
+            "Previous block in the list",
             "file block",
-            zero="the last block alone may have room",
+            zero="only the last block may have free entries",
         ),
         field("dqdh_entries", Int16ul, "Entries in use", "entries"),
         field("dqdh_pad1", Int16ul, "Padding", "reserved", zero="padding"),
@@ -120,17 +120,17 @@ QUOTA_ENTRY_R0 = Record(
     "quota_entry_r0",
     Struct(
         field("dqb_id", Int32ul, "User, group or project"),
-        field("dqb_ihardlimit", Int32ul, "Most inodes", "inodes"),
-        field("dqb_isoftlimit", Int32ul, "Most inodes for long", "inodes"),
+        field("dqb_ihardlimit", Int32ul, "Hard limit of inodes", "inodes"),
+        field("dqb_isoftlimit", Int32ul, "Soft limit of inodes", "inodes"),
         field("dqb_curinodes", Int32ul, "Inodes in use", "inodes"),
-        field("dqb_bhardlimit", Int32ul, "Most room", "KiB"),
-        field("dqb_bsoftlimit", Int32ul, "Most room for long", "KiB"),
-        field("dqb_curspace", Int64ul, "Room in use", "bytes"),
-        field("dqb_btime", Int64ul, "When the time for the soft limit of room ends", "time"),
-        field("dqb_itime", Int64ul, "When the time for the soft limit of inodes ends", "time"),
+        field("dqb_bhardlimit", Int32ul, "Hard limit of space", "KiB"),
+        field("dqb_bsoftlimit", Int32ul, "Soft limit of space", "KiB"),
+        field("dqb_curspace", Int64ul, "Space in use", "bytes"),
+        field("dqb_btime", Int64ul, "End of the grace period for space", "time"),
+        field("dqb_itime", Int64ul, "End of the grace period for inodes", "time"),
     ),
     size=48,
-    doc="Use and limits of one id in version 0 (v2r0_disk_dqblk); quotaio_v2.h.",
+    doc="Usage and limits of one ID in version 0 (v2r0_disk_dqblk); quotaio_v2.h.",
 )
 
 QUOTA_ENTRY = Record(
@@ -138,54 +138,54 @@ QUOTA_ENTRY = Record(
     Struct(
         field("dqb_id", Int32ul, "User, group or project"),
         field("dqb_pad", Int32ul, "Padding", "reserved", zero="padding"),
-        field("dqb_ihardlimit", Int64ul, "Most inodes", "inodes"),
-        field("dqb_isoftlimit", Int64ul, "Most inodes for long", "inodes"),
+        field("dqb_ihardlimit", Int64ul, "Hard limit of inodes", "inodes"),
+        field("dqb_isoftlimit", Int64ul, "Soft limit of inodes", "inodes"),
         field("dqb_curinodes", Int64ul, "Inodes in use", "inodes"),
-        field("dqb_bhardlimit", Int64ul, "Most room", "KiB"),
-        field("dqb_bsoftlimit", Int64ul, "Most room for long", "KiB"),
-        field("dqb_curspace", Int64ul, "Room in use", "bytes"),
+        field("dqb_bhardlimit", Int64ul, "Hard limit of space", "KiB"),
+        field("dqb_bsoftlimit", Int64ul, "Soft limit of space", "KiB"),
+        field("dqb_curspace", Int64ul, "Space in use", "bytes"),
         field(
             "dqb_btime",
             Int64ul,
-            "When the time for the soft limit of room ends",
+            "End of the grace period for space",
             "time",
-            zero="it begins when the kernel first finds the limit exceeded",
+            zero="the kernel starts the period when it first finds the limit exceeded",
         ),
         field(
             "dqb_itime",
             Int64ul,
-            "When the time for the soft limit of inodes ends",
+            "End of the grace period for inodes",
             "time",
-            zero="it begins when the kernel first finds the limit exceeded",
+            zero="the kernel starts the period when it first finds the limit exceeded",
         ),
     ),
     size=72,
-    doc="Use and limits of one id in version 1 (v2r1_disk_dqblk); quotaio_v2.h.",
+    doc="Usage and limits of one ID in version 1 (v2r1_disk_dqblk); quotaio_v2.h.",
 )
 
 ENTRIES_PER_BLOCK = (QT_BLKSIZE - QUOTA_BLOCK_HEADER.size) // QUOTA_ENTRY.size
-"""Of version 1."""
+"""Entries of version 1 in a block."""
 
 
 class QuotaTree(NamedTuple):
-    """The blocks of a quota file of given IDs: header, levels of the tree from the top, entries."""
+    """The blocks of a quota file: header, levels of the tree from the root down, entries."""
 
     levels: tuple[Sequence[int], ...]
-    """For each level the upper bits of IDs that have a block there, ascending; the root has 0."""
+    """For each level the upper bits of IDs that have a block there, ascending; 0 for the root."""
     entry_blocks: int
 
     @classmethod
     def of(cls, ids: Sequence[int]) -> QuotaTree:
-        """Return the tree of ``ids``, which ascend; their entries lie in this order."""
+        """Return the tree of ``ids``, which must ascend; entries are stored in this order."""
         levels: list[Sequence[int]] = []
         prefixes = ids
         for _ in range(QT_TREEDEPTH):
-            # A dict keeps the order.
+            # dict.fromkeys drops duplicates and keeps the order.
             prefixes = list(dict.fromkeys([prefix // QT_REFERENCES for prefix in prefixes])) or [0]
             levels.insert(0, prefixes)
         return cls(tuple(levels), ceil_div(len(ids), ENTRIES_PER_BLOCK))
 
     @property
     def blocks(self) -> int:
-        """Blocks of ``QT_BLKSIZE`` bytes in the file."""
+        """The number of blocks of ``QT_BLKSIZE`` bytes in the file."""
         return QT_TREEOFF + sum(map(len, self.levels)) + self.entry_blocks

@@ -1,8 +1,8 @@
-"""Record: one fixed-size on-disk structure, declared once in the words of construct.
+"""Record: one fixed-size on-disk structure, declared once with the types of construct.
 
-Everything else (struct format, field offsets, the packers, parsing, the parts of a number that
-lies in two fields, docs/format.md) is derived from the declaration. The derivation runs at the
-first use, so that importing a declaration is cheap.
+Everything else is derived from the declaration: the struct format, field offsets, packers, parsing,
+the parts of a number that is stored in two fields, and docs/format.md. This happens on first use,
+which keeps importing a declaration cheap.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WriteBuffer: TypeAlias = "bytearray | memoryview"
 Column: TypeAlias = "array[int] | memoryview"
 
 Unit: TypeAlias = Literal[
-    "",  # a plain number, or bytes that are nothing else
+    "",  # a plain number, or plain bytes
     "count",
     "block",  # the number of a block in the file system
     "file block",  # the number of a block in a file, a directory or the journal
@@ -34,10 +34,10 @@ Unit: TypeAlias = Literal[
     "bytes",
     "KiB",
     "sectors",  # of 512 bytes
-    "offset",  # in bytes; the text says from where
+    "offset",  # in bytes; the text states the base
     "log2",
     "percent",
-    "seconds",  # a length of time
+    "seconds",  # a duration
     "time",  # seconds since 1970
     "time extra",  # two more bits of seconds, and nanoseconds
     "inode",
@@ -59,34 +59,34 @@ Unit: TypeAlias = Literal[
     "text",  # ends at the first zero byte
     "reserved",
 ]
-"""What a field counts or names."""
+"""What a field counts or identifies."""
 
 _NO_NAMES: Mapping[int, str] = MappingProxyType({})
 
 
 class Meaning(NamedTuple):
-    """What a field says; its place and type are in :class:`Field`.
+    """The meaning of a field; its offset and type are in :class:`Field`.
 
-    Nothing in it changes how the field is packed.
+    It does not affect how the field is packed.
     """
 
     text: str = ""
-    """One line for the reader."""
+    """A description in one line."""
     unit: Unit = ""
     high: str = ""
-    """The field that continues this one upwards, where the structure is large enough for it."""
+    """The field with the upper bits of this one, if the structure is large enough to have it."""
     whole: str = ""
-    """The name of both together; without one, the field's own without ``_lo``."""
+    """The name of the number in both fields; by default the field's own name without ``_lo``."""
     when: str = ""
-    """With which features the field exists, any of ``a|b``, or from which size or version on."""
+    """The condition for the field to exist: a feature, any of ``a|b``, or a size or version."""
     zero: str = ""
     """Why this library's images have 0 here."""
     writes: str = ""
-    """What this library's images have here, where the text does not say it."""
+    """What this library's images have here, unless the text states it."""
     names: Mapping[int, str] = _NO_NAMES
     """The names of values (``code``) or bits (``flags``)."""
     limits: tuple[int, int] | None = None
-    """The least and the greatest value that the kernel takes, where they are always the same."""
+    """The least and the greatest value that the kernel accepts, if they are always the same."""
 
 
 def field(
@@ -103,13 +103,16 @@ def field(
     names: Mapping[int, str] = _NO_NAMES,
     limits: tuple[int, int] | None = None,
 ) -> Named:
-    """Return a field of a declaration: a ``word`` with its name and meaning."""
+    """Return a field of a declaration: the type ``word`` with a name and a meaning."""
     meaning = Meaning(text, unit, high, whole, when, zero, writes, names, limits)
     return Named(name, word, meaning)
 
 
 class Field(NamedTuple):
-    """Where one field lies. ``format`` is the struct letter of one item; ``count`` the items."""
+    """The layout of one field. ``offset`` and ``size`` are in bytes.
+
+    ``format`` is the struct letter of one item, and ``count`` the number of items.
+    """
 
     name: str
     offset: int
@@ -129,7 +132,7 @@ class Field(NamedTuple):
 
 
 class _Layout:
-    """What is derived from a declaration: the fields and the packer of the whole structure."""
+    """The parts of a record that are derived from its declaration."""
 
     def __init__(self, record: str, declared: Struct, size: int) -> None:
         fields: dict[str, Field] = {}
@@ -144,7 +147,7 @@ class _Layout:
                 offset += word.length
                 continue
             if name is None or name in fields:
-                raise ValueError(f"{record}: a field at offset {offset} has no name of its own")
+                raise ValueError(f"{record}: the field at offset {offset} has no unique name")
             letter, width, count = _item(word, orders)
             fields[name] = Field(name, offset, width * count, letter, count)
             meanings[name] = meaning
@@ -162,7 +165,7 @@ class _Layout:
             if parts != (whole,)
             for low in (8 * fields[parts[0]].size,)
         }
-        """Of those whose field has another name, or which have two."""
+        """The numbers that are stored in two fields, or in a field of another name."""
         self.slots = {name: number for number, name in enumerate(fields)}
         self.items: dict[str, struct.Struct] = {
             name: struct.Struct(
@@ -170,7 +173,7 @@ class _Layout:
             )
             for name, field in fields.items()
         }
-        # A byte array or an integer array is one "Ns" slot; its value is prepared before.
+        # A byte array or an integer array is one "Ns" slot; its value is encoded before packing.
         self.composite = frozenset(n for n, f in fields.items() if f.is_bytes or f.is_array)
         self.defaults: list[Any] = [
             bytes(field.size) if name in self.composite else 0 for name, field in fields.items()
@@ -178,13 +181,13 @@ class _Layout:
         self.struct = struct.Struct(self.format(list(fields)))
 
     def format(self, names: Sequence[str]) -> str:
-        """Return the struct format of the whole structure, with pad bytes for all but ``names``."""
+        """Return the struct format of the structure, with pad bytes for all but ``names``."""
         parts = [self.order]
         end = 0
         for name in names:
             field = self.fields[name]
             if field.offset < end:
-                raise ValueError(f"{name} is out of offset order, or given twice")
+                raise ValueError(f"{name} is not in offset order, or given twice")
             if field.offset > end:
                 parts.append(f"{field.offset - end}x")
             parts.append(f"{field.size}s" if name in self.composite else field.format)
@@ -195,17 +198,17 @@ class _Layout:
 
 
 class _Split(NamedTuple):
-    """The fields of a number: one for its lowest ``bits``, and one for the others, if any."""
+    """The fields of a number: one for its lowest ``bits`` bits, and one for the others, if any."""
 
     low: str
     high: str
-    """Empty where all are in one field."""
+    """Empty if all bits are in one field."""
     bits: int
     mask: int
 
 
 def _wholes(meanings: Mapping[str, Meaning]) -> dict[str, tuple[str, ...]]:
-    """Whole number -> its fields, the lowest part first."""
+    """Name of a number -> its fields, the lowest part first."""
     higher = {meaning.high for meaning in meanings.values() if meaning.high in meanings}
     wholes: dict[str, tuple[str, ...]] = {}
     for name, meaning in meanings.items():
@@ -216,7 +219,7 @@ def _wholes(meanings: Mapping[str, Meaning]) -> dict[str, tuple[str, ...]]:
 
 
 FEW_ROWS = 6
-"""Columns of so few numbers are written one number after the other."""
+"""Columns with at most this many numbers are written one number at a time."""
 
 _RowWriter: TypeAlias = tuple[int, list[tuple[Callable[..., None], int, int, int]]]
 
@@ -224,7 +227,7 @@ HOST_IS_BIG_ENDIAN = array("H", [1]).tobytes()[0] == 0
 
 
 def _little_endian(column: Column) -> memoryview:
-    """The bytes of a column as a little-endian host has them."""
+    """The bytes of a column in little-endian order."""
     if HOST_IS_BIG_ENDIAN:
         swapped = array(memoryview(column).format, column)
         swapped.byteswap()
@@ -233,7 +236,7 @@ def _little_endian(column: Column) -> memoryview:
 
 
 def _item(word: Word, orders: set[str]) -> tuple[str, int, int]:
-    """Return (letter, width, count) of one word and note its byte order."""
+    """Return (letter, width, count) of a type, and add its byte order to ``orders``."""
     if isinstance(word, Bytes):
         return f"{word.length}s", word.length, 1
     if isinstance(word, Array):
@@ -264,22 +267,22 @@ class Record:
 
     @cached_property
     def declaration(self) -> Any:
-        """The declaration as the Struct of construct, which is loaded for it."""
+        """The declaration as a Struct of construct, which this loads."""
         return self.declared.made()
 
     @cached_property
     def fields(self) -> Mapping[str, Field]:
-        """All named fields in offset order; padding is not among them."""
+        """All named fields in offset order, without padding."""
         return MappingProxyType(self._layout.fields)
 
     @cached_property
     def meanings(self) -> Mapping[str, Meaning]:
-        """What each field says, in the order of :attr:`fields`."""
+        """The meaning of each field, in the order of :attr:`fields`."""
         return MappingProxyType(self._layout.meanings)
 
     @cached_property
     def wholes(self) -> Mapping[str, tuple[str, ...]]:
-        """Each number -> the fields that hold it, lowest part first; most have one field."""
+        """Each number -> the fields that hold it, lowest part first; most numbers have one."""
         return MappingProxyType(self._layout.wholes)
 
     def offset(self, field: str) -> int:
@@ -287,14 +290,14 @@ class Record:
         return self._field(field).offset
 
     def parts(self, whole: str) -> tuple[str, ...]:
-        """Return the fields of a number, lowest part first: ``i_size`` has two, in two places."""
+        """Return the fields of a number, lowest part first; ``i_size`` has two that are apart."""
         try:
             return self._layout.wholes[whole]
         except KeyError:
             raise self._error(whole, "no such number") from None
 
     def split(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        """Return ``values`` with each number that has two parts as its parts."""
+        """Return ``values`` with each number of two parts replaced by its parts."""
         result: dict[str, Value] = {}
         split = self._layout.split
         for name, value in values.items():
@@ -311,7 +314,7 @@ class Record:
     def join(
         self, values: Mapping[str, int | bytes | list[int]]
     ) -> dict[str, int | bytes | list[int]]:
-        """Return what :meth:`parse` returned with the parts of each number put together."""
+        """Return a result of :meth:`parse` with the parts of each number joined."""
         result: dict[str, int | bytes | list[int]] = {}
         for whole, parts in self._layout.wholes.items():
             value = values[parts[0]]
@@ -322,7 +325,7 @@ class Record:
         return result
 
     def number(self, buffer: ReadBuffer, offset: int, whole: str) -> int:
-        """Return one number, of all its parts, from the structure at ``offset`` of ``buffer``."""
+        """Return one number, joined from its parts, of a structure at ``offset`` of ``buffer``."""
         value, shift = 0, 0
         for part in self.parts(whole):
             value |= cast(int, self.get(buffer, offset, part)) << shift
@@ -330,7 +333,10 @@ class Record:
         return value
 
     def putter(self, whole: str) -> Callable[[WriteBuffer, int, int], None]:
-        """Return a fast :meth:`put` for one number of two parts; too large raises struct.error."""
+        """Return a fast :meth:`put` for one number of two parts.
+
+        The function raises ``struct.error`` for a number that is too large.
+        """
         low, high = self.parts(whole)
         items, fields = self._layout.items, self._layout.fields
         put_low, low_at = items[low].pack_into, fields[low].offset
@@ -345,14 +351,17 @@ class Record:
         return put
 
     def put(self, buffer: WriteBuffer, offset: int, whole: str, number: int) -> None:
-        """Write one number into all its parts; bits for which there is no part are dropped."""
+        """Write one number into all its parts; bits that no part can hold are dropped."""
         for part in self.parts(whole):
             bits = 8 * self._layout.fields[part].size
             self.set(buffer, offset, part, number & ones(bits))
             number >>= bits
 
     def pack(self, values: Mapping[str, Value]) -> bytes:
-        """Return the packed structure; fields not given are zero."""
+        """Return the packed structure; fields not given are zero.
+
+        Raises :class:`RecordError` for an unknown field or a value that does not fit.
+        """
         layout = self._layout
         slots, composite = layout.slots, layout.composite
         arguments = layout.defaults.copy()
@@ -377,12 +386,12 @@ class Record:
     def packer(self, *fields: str, trailing: int = 0) -> Callable[..., bytes]:
         """Return a fast function that packs the named fields, given by position.
 
-        ``trailing`` bytes follow the structure: one more value, padded with zeros.
+        With ``trailing``, one more value follows the structure, padded to so many bytes with zeros.
 
-        The names must be in offset order, else ValueError. All other bytes are zero. Byte arrays
-        and integer arrays take the bytes of the whole array; their length is NOT checked, and a
-        value out of range raises ``struct.error``. The last name may be that of a number with two
-        parts, which then lie one after the other.
+        The names must be in offset order, else ``ValueError`` is raised. All other bytes are zero.
+        Byte arrays and integer arrays are given as the bytes of the entire array; their length is
+        NOT checked, and a value out of range raises ``struct.error``. The last name may be that of
+        a number whose two parts are adjacent.
         """
         tail = f"{trailing}s" if trailing else ""
         last = fields[-1] if fields else ""
@@ -398,17 +407,18 @@ class Record:
         return lambda *values: pack(*values[:-1], values[-1] >> bits, values[-1] & mask)
 
     def unpacker(self, *fields: str) -> Callable[[ReadBuffer, int], tuple[Any, ...]]:
-        """Return a fast function of (buffer, offset) that gives the named fields as a tuple.
+        """Return a fast function of (buffer, offset) that returns the named fields as a tuple.
 
-        The names must be in offset order, else ValueError. Integer arrays come as their bytes. A
-        structure that leaves the buffer raises ``struct.error``.
+        The names must be in offset order, else ``ValueError`` is raised. Integer arrays are
+        returned as bytes. A structure that extends past the buffer raises ``struct.error``.
         """
         return self._struct_of(fields).unpack_from
 
     def packer_into(self, *fields: str) -> Callable[..., None]:
-        """Return what :meth:`packer` does, but for writing: it takes buffer and offset first.
+        """Return a fast function of (buffer, offset, values...) that writes the named fields.
 
-        The whole structure is written; its other bytes become zero.
+        The values are as for :meth:`packer`. It writes the entire structure; bytes of other fields
+        become zero.
         """
         return self._struct_of(fields).pack_into
 
@@ -420,13 +430,11 @@ class Record:
     def pack_columns(
         self, count: int, columns: Mapping[tuple[str, ...], Column], stride: int | None = None
     ) -> bytearray:
-        """Return ``count`` packed structures, one every ``stride`` bytes; all others are zero.
+        """Return ``count`` packed structures, one every ``stride`` bytes; all other bytes are zero.
 
-        None lets them follow each other.
-
-        Each column holds one number for every structure, and its key the integer fields that store
-        the number: one, or several with the lowest part first. High bits for which the fields have
-        no room are dropped.
+        By default the structures are adjacent. Each column holds one number for every structure.
+        Its key lists the integer fields that store the number: one, or several with the lowest part
+        first. High bits that do not fit the fields are dropped.
         """
         stride = stride or self.size
         table = bytearray(count * stride)
@@ -445,14 +453,14 @@ class Record:
         names: tuple[str, ...],
         column: Column,
     ) -> None:
-        """Write one column as :meth:`pack_columns` does, into structures that are there already.
+        """Write one column as :meth:`pack_columns` does, into existing structures.
 
-        The first lies at ``offset`` of ``buffer``, and every ``stride`` bytes follows another.
-        Nothing but the named fields changes.
+        The first structure is at byte ``offset`` of ``buffer``, and the others follow every
+        ``stride`` bytes. Only the named fields change.
         """
         count = len(column)
         if count <= FEW_ROWS:
-            # To prepare whole columns costs more than a few rows.
+            # Preparing strided copies costs more than writing a few rows.
             bits, parts = self._row_writers.get(names) or self._row_writer(names)
             if bits <= 8 * column.itemsize:
                 for put, place, shift, mask in parts:
@@ -473,7 +481,8 @@ class Record:
                     and size <= width - byte
                     and not (start % size or stride % size or len(table) % size or byte % size)
                 ):
-                    # Whole fields at once; both sides have the host's order, so none is swapped.
+                    # Copy entire fields: both sides hold little-endian bytes, and a copy between
+                    # equal casts swaps none of them.
                     with table.cast(letter) as wide, raw.cast(letter) as values:
                         first, step = start // size, stride // size
                         wide[first : end // size + 1 : step] = values[byte // size :: width // size]
@@ -489,7 +498,7 @@ class Record:
         return {}
 
     def _row_writer(self, names: tuple[str, ...]) -> _RowWriter:
-        """The bits of ``names`` together; what writes each, where, and its bits of the number."""
+        """Return the total bits of ``names``, and for each (function, offset, shift, mask)."""
         fields = [self._field(name) for name in names]
         parts, bits = [], 0
         for field in fields:
@@ -501,7 +510,7 @@ class Record:
         return made
 
     def parse(self, buffer: ReadBuffer, offset: int = 0) -> dict[str, int | bytes | list[int]]:
-        """Return all fields of the structure that lies at ``offset`` of ``buffer``."""
+        """Return all fields of the structure at byte ``offset`` of ``buffer``."""
         self._check_room(buffer, offset)
         layout = self._layout
         result = dict(zip(layout.fields, layout.struct.unpack_from(buffer, offset), strict=True))
@@ -526,7 +535,7 @@ class Record:
         buffer[start : start + row.size] = self._encode(field, value)
 
     def build(self, values: Mapping[str, Value]) -> bytes:
-        """Return the packed structure as construct itself builds it: the slow reference."""
+        """Return the packed structure as construct builds it: the slow reference."""
         complete: dict[str, Any] = {}
         for name, row in self.fields.items():
             zero: Value = bytes(row.size) if row.is_bytes else [0] * row.count
@@ -564,7 +573,8 @@ class Record:
     def _check_room(self, buffer: ReadBuffer, offset: int) -> None:
         if offset < 0 or offset + self.size > len(buffer):
             raise self._error(
-                "*", f"{self.size} bytes at offset {offset} leave a buffer of {len(buffer)} bytes"
+                "*",
+                f"{self.size} bytes at offset {offset} do not fit a buffer of {len(buffer)} bytes",
             )
 
     def _error(self, field: str, problem: str) -> RecordError:

@@ -37,7 +37,7 @@ EXT4_OS_LITES = 4
 EXT4_GOOD_OLD_REV = 0
 EXT4_DYNAMIC_REV = 1
 
-# s_flags. A mounted image without either hash flag gets the flag of the host's C "char".
+# s_flags. On a mount, an image with neither hash flag gets the one for the host's C type "char".
 EXT2_FLAGS_SIGNED_HASH = 0x0001
 EXT2_FLAGS_UNSIGNED_HASH = 0x0002
 EXT2_FLAGS_TEST_FILESYS = 0x0004
@@ -63,7 +63,7 @@ EXT4_CRC32C_CHKSUM = 1
 # s_jnl_backup_type: s_jnl_blocks holds i_block and the size of the journal's inode
 EXT4_JNL_BACKUP_BLOCKS = 1
 
-# s_encrypt_algos: AES-256-XTS and AES-256-CTS, as misc/mke2fs.c:main has them
+# s_encrypt_algos: AES-256-XTS and AES-256-CTS, as in misc/mke2fs.c:main
 DEFAULT_ENCRYPT_ALGOS = b"\1\4\0\0"
 
 # s_encoding and s_encoding_flags
@@ -91,7 +91,7 @@ EXT4_MAX_BLOCK_SIZE = 65536
 EXT4_MIN_BLOCK_LOG_SIZE = 10
 EXT4_LABEL_MAX = 16
 MAX_MOUNTS_UNLIMITED = 0xFFFF
-"""s_max_mnt_count: never (-1 of 16 bits)."""
+"""s_max_mnt_count: never check (-1 in 16 bits)."""
 
 _STATES = {
     EXT4_VALID_FS: "clean",
@@ -137,7 +137,7 @@ def edit_mount_options(text: str, bits: int) -> int:
     """Return the ``bits`` of s_default_mount_opts changed by the words of ``text``.
 
     ``name`` or ``+name`` adds, ``^name`` or ``-name`` removes, as in mke2fs.conf and for tune2fs.
-    Raises ``ValueError`` for a name that is none.
+    Raises ``ValueError`` for an unknown name.
     """
     # e2fsprogs lib/e2p/mntopts.c:e2p_edit_mntopts
     for word in text.replace(",", " ").split():
@@ -159,7 +159,7 @@ _MOUNT_OPTIONS_BY_NAME = {name: mask for mask, name in _MOUNT_OPTIONS.items()} |
     "journal_data_writeback": EXT4_DEFM_JMODE_WBACK
 }
 
-# dx_root_info.hash_version has three more, which the superblock never holds.
+# dx_root_info.hash_version has three more values, which the superblock never holds.
 _HASHES = {0: "legacy", 1: "half_md4", 2: "tea", 6: "siphash"}
 
 SUPERBLOCK = Record(
@@ -179,19 +179,17 @@ SUPERBLOCK = Record(
             "Blocks that only the superuser can use",
             "blocks",
             high="s_r_blocks_count_hi",
-            writes="by `--reserved-percent`, rounded down, or `--reserved-blocks`",
+            writes="`--reserved-percent` of the blocks, rounded down, or `--reserved-blocks`",
         ),
         field(
             "s_free_blocks_count_lo",
             Int32ul,
-            "Free blocks; in clusters times their size with bigalloc",
+            "Free blocks; with bigalloc, the blocks of free clusters",
             "blocks",
             high="s_free_blocks_count_hi",
-            writes="what the bitmaps say",
+            writes="as in the bitmaps",
         ),
-        field(
-            "s_free_inodes_count", Int32ul, "Free inodes", "inodes", writes="what the bitmaps say"
-        ),
+        field("s_free_inodes_count", Int32ul, "Free inodes", "inodes", writes="as in the bitmaps"),
         field(
             "s_first_data_block",
             Int32ul,
@@ -210,7 +208,7 @@ SUPERBLOCK = Record(
         field(
             "s_log_cluster_size",
             Int32ul,
-            "Cluster size, likewise; equal to the block size without bigalloc",
+            "Cluster size, in the same form; without bigalloc, that of the block size",
             "log2",
             limits=(0, 20),
         ),
@@ -233,7 +231,7 @@ SUPERBLOCK = Record(
             Int32ul,
             "Inodes in a group",
             "inodes",
-            writes="the least that holds all inodes, in whole blocks and multiples of 8",
+            writes="the least number that is enough, in whole blocks and multiples of 8",
         ),
         field("s_mtime", Int32ul, "Last mount", "time", high="s_mtime_hi", zero="never mounted"),
         field(
@@ -248,15 +246,15 @@ SUPERBLOCK = Record(
         field(
             "s_max_mnt_count",
             Int16ul,
-            "Mounts after which it should be checked; 0xffff for never",
+            "Mounts after which the file system should be checked; 0xffff for never",
             "count",
-            writes="`--max-mount-count`; 0xffff by default, as mke2fs has it",
+            writes="`--max-mount-count`; 0xffff by default, as in mke2fs",
         ),
         field("s_magic", Int16ul, "0xEF53", "magic", names={EXT4_SUPER_MAGIC: "ext4"}),
         field(
             "s_state",
             Int16ul,
-            "Whether it was unmounted cleanly and has errors",
+            "Whether the file system was unmounted cleanly, and whether it has errors",
             "flags",
             writes="clean; 0 in the backups, as e2fsprogs writes them (ext2fs_flush2)",
             names=_STATES,
@@ -285,12 +283,12 @@ SUPERBLOCK = Record(
             Int32ul,
             "Longest time between checks",
             "seconds",
-            writes="`--check-interval`; 0, no checks by time, by default",
+            writes="`--check-interval`; by default 0, which means no checks by time",
         ),
         field(
             "s_creator_os",
             Int32ul,
-            "System that made it",
+            "System that created the file system",
             "code",
             writes="`--creator-os`",
             names=_SYSTEMS,
@@ -298,7 +296,7 @@ SUPERBLOCK = Record(
         field(
             "s_rev_level",
             Int32ul,
-            "Revision; in revision 0 all that follows is missing",
+            "Revision; revision 0 ends before s_first_ino",
             "code",
             writes="`--revision`; 1 by default",
             names={EXT4_GOOD_OLD_REV: "original", EXT4_DYNAMIC_REV: "dynamic"},
@@ -338,7 +336,7 @@ SUPERBLOCK = Record(
         field(
             "s_block_group_nr",
             Int16ul,
-            "Group where this copy lies, as far as 16 bits go",
+            "Group that holds this copy, truncated to 16 bits",
             "group",
             when="revision 1",
         ),
@@ -353,7 +351,7 @@ SUPERBLOCK = Record(
         field(
             "s_feature_incompat",
             Int32ul,
-            "Features that must be known to mount it",
+            "Features that a system must support to mount the file system",
             "features",
             when="revision 1",
             writes="`--features`",
@@ -361,7 +359,7 @@ SUPERBLOCK = Record(
         field(
             "s_feature_ro_compat",
             Int32ul,
-            "Features that must be known to mount it for writing",
+            "Features that a system must support to mount the file system for writing",
             "features",
             when="revision 1",
             writes="`--features`",
@@ -378,7 +376,7 @@ SUPERBLOCK = Record(
         field(
             "s_last_mounted",
             Bytes(64),
-            "Where it was mounted last",
+            "Last mount point",
             "text",
             when="revision 1",
             writes="`--last-mounted`; none by default",
@@ -410,10 +408,10 @@ SUPERBLOCK = Record(
         field(
             "s_reserved_gdt_blocks",
             Int16ul,
-            "Blocks after the descriptors that are kept for more of them",
+            "Blocks after the descriptors that are reserved for further descriptors",
             "blocks",
             when="revision 1",
-            writes="by `--grow-to`, or `--reserved-gdt-blocks`",
+            writes="as many as `--grow-to` requires, or `--reserved-gdt-blocks`",
         ),
         field(
             "s_journal_uuid",
@@ -421,7 +419,7 @@ SUPERBLOCK = Record(
             "UUID of an external journal",
             "uuid",
             when="has_journal",
-            writes="where the journal is in a device of its own",
+            writes="if the journal is on another device",
         ),
         field(
             "s_journal_inum",
@@ -429,7 +427,7 @@ SUPERBLOCK = Record(
             "Inode of the journal",
             "inode",
             when="has_journal",
-            writes="8; 0 where the journal is in a device of its own",
+            writes="8; 0 if the journal is on another device",
         ),
         field(
             "s_journal_dev",
@@ -441,7 +439,7 @@ SUPERBLOCK = Record(
         field(
             "s_last_orphan",
             Int32ul,
-            "First of a list of inodes to delete",
+            "First in the list of inodes to delete or truncate",
             "inode",
             zero="no orphans",
         ),
@@ -455,16 +453,16 @@ SUPERBLOCK = Record(
         field(
             "s_def_hash_version",
             Int8ul,
-            "Hash of new directories",
+            "Hash version of new directories",
             "code",
             when="dir_index",
-            writes="hash_alg, half_md4 by default",
+            writes="hash_alg; half_md4 by default",
             names=_HASHES,
         ),
         field(
             "s_jnl_backup_type",
             Int8ul,
-            "Whether s_jnl_blocks holds anything",
+            "Whether s_jnl_blocks is in use",
             "code",
             when="has_journal",
             writes="1",
@@ -476,28 +474,28 @@ SUPERBLOCK = Record(
             "Size of a group descriptor; 32 bytes without the feature",
             "bytes",
             when="64bit",
-            writes="64, or as asked for",
+            writes="64, or as requested",
         ),
         field(
             "s_default_mount_opts",
             Int32ul,
-            "Mount options unless others are given",
+            "Default mount options",
             "flags",
-            writes="`--default-mntopts`; user_xattr, acl by default, as mke2fs.conf has it",
+            writes="`--default-mntopts`; user_xattr,acl by default, as in mke2fs.conf",
             names=_MOUNT_OPTIONS,
         ),
         field(
             "s_first_meta_bg",
             Int32ul,
-            "First block of descriptors that lies in its own metagroup",
+            "First block of descriptors that is stored in its own metagroup",
             "count",
             when="meta_bg",
-            writes="0, or as asked for",
+            writes="0, or as requested",
         ),
         field(
             "s_mkfs_time",
             Int32ul,
-            "When it was made",
+            "Creation of the file system",
             "time",
             high="s_mkfs_time_hi",
             writes="the epoch",
@@ -528,7 +526,7 @@ SUPERBLOCK = Record(
         field(
             "s_min_extra_isize",
             Int16ul,
-            "Room that every inode has above 128 bytes",
+            "Bytes beyond the first 128 that every inode uses for fields",
             "bytes",
             when="inode size > 128",
             writes="32",
@@ -536,7 +534,7 @@ SUPERBLOCK = Record(
         field(
             "s_want_extra_isize",
             Int16ul,
-            "Room above 128 bytes that new inodes should have",
+            "Bytes beyond the first 128 that new inodes should use for fields",
             "bytes",
             when="inode size > 128",
             writes="32",
@@ -544,15 +542,15 @@ SUPERBLOCK = Record(
         field(
             "s_flags",
             Int32ul,
-            "How names are hashed, and whether it may be used by kernels under development",
+            "How names are hashed, and whether kernels under development may use the file system",
             "flags",
-            writes="signed characters, unless hash_alg says unsigned; every reader obeys it",
+            writes="signed characters, unless hash_alg is an unsigned one; all readers obey it",
             names=_FLAGS,
         ),
         field(
             "s_raid_stride",
             Int16ul,
-            "Blocks on one disk of a RAID before the next one",
+            "Blocks on one disk of a RAID before the next disk",
             "blocks",
             writes="`--stride`; 0 by default",
         ),
@@ -574,7 +572,7 @@ SUPERBLOCK = Record(
         field(
             "s_raid_stripe_width",
             Int32ul,
-            "Blocks of data in a stripe of the RAID",
+            "Data blocks in a stripe of the RAID",
             "blocks",
             writes="`--stripe-width`; 0 by default",
         ),
@@ -584,13 +582,13 @@ SUPERBLOCK = Record(
             "Groups in a flex group: 2 to the power of this",
             "log2",
             when="flex_bg",
-            writes="by `--groups-per-flex`; 4 by default",
+            writes="from `--groups-per-flex`; 4 by default",
             limits=(0, 31),
         ),
         field(
             "s_checksum_type",
             Int8ul,
-            "Kind of metadata checksum",
+            "Algorithm of metadata checksums",
             "code",
             when="metadata_csum",
             writes="crc32c",
@@ -609,9 +607,9 @@ SUPERBLOCK = Record(
         field(
             "s_kbytes_written",
             Int64ul,
-            "What was written to it since it was made",
+            "Amount of data written since the file system was created",
             "KiB",
-            writes="the blocks in use, without the reserve and the rest of the journal",
+            writes="the blocks in use, except those reserved for growth and the empty journal",
         ),
         field(
             "s_snapshot_inum",
@@ -619,14 +617,14 @@ SUPERBLOCK = Record(
             "Inode of the active snapshot",
             "inode",
             when="has_snapshot",
-            zero="no kernel makes snapshots",
+            zero="no kernel creates snapshots",
         ),
         field(
             "s_snapshot_id",
             Int32ul,
             "Number of the active snapshot",
             when="has_snapshot",
-            zero="no kernel makes snapshots",
+            zero="no kernel creates snapshots",
         ),
         field(
             "s_snapshot_r_blocks_count",
@@ -634,23 +632,21 @@ SUPERBLOCK = Record(
             "Blocks reserved for the active snapshot",
             "blocks",
             when="has_snapshot",
-            zero="no kernel makes snapshots",
+            zero="no kernel creates snapshots",
         ),
         field(
             "s_snapshot_list",
             Int32ul,
-            "First of a list of snapshots",
+            "First in the list of snapshots",
             "inode",
             when="has_snapshot",
-            zero="no kernel makes snapshots",
+            zero="no kernel creates snapshots",
         ),
-        field(
-            "s_error_count", Int32ul, "Errors seen since the last check", "count", zero="no errors"
-        ),
+        field("s_error_count", Int32ul, "Errors since the last check", "count", zero="no errors"),
         field(
             "s_first_error_time",
             Int32ul,
-            "When the first error was seen",
+            "Time of the first error",
             "time",
             high="s_first_error_time_hi",
             zero="no errors",
@@ -662,15 +658,20 @@ SUPERBLOCK = Record(
         field(
             "s_first_error_func",
             Bytes(32),
-            "Function that saw the first error",
+            "Function that detected the first error",
             "text",
             zero="no errors",
         ),
-        field("s_first_error_line", Int32ul, "Its line in the source", zero="no errors"),
+        field(
+            "s_first_error_line",
+            Int32ul,
+            "Source line that detected the first error",
+            zero="no errors",
+        ),
         field(
             "s_last_error_time",
             Int32ul,
-            "When the last error was seen",
+            "Time of the last error",
             "time",
             high="s_last_error_time_hi",
             zero="no errors",
@@ -679,14 +680,14 @@ SUPERBLOCK = Record(
         field(
             "s_last_error_line",
             Int32ul,
-            "Line in the source that saw the last error",
+            "Source line that detected the last error",
             zero="no errors",
         ),
         field("s_last_error_block", Int64ul, "Block of the last error", "block", zero="no errors"),
         field(
             "s_last_error_func",
             Bytes(32),
-            "Function that saw the last error",
+            "Function that detected the last error",
             "text",
             zero="no errors",
         ),
@@ -700,25 +701,25 @@ SUPERBLOCK = Record(
         field(
             "s_usr_quota_inum",
             Int32ul,
-            "Inode of the quotas of users",
+            "Inode of the quota file for users",
             "inode",
             when="quota",
-            writes="3 where it is counted",
+            writes="3 if there is such a file",
         ),
         field(
             "s_grp_quota_inum",
             Int32ul,
-            "Inode of the quotas of groups",
+            "Inode of the quota file for groups",
             "inode",
             when="quota",
-            writes="4 where it is counted",
+            writes="4 if there is such a file",
         ),
         field(
             "s_overhead_clusters",
             Int32ul,
-            "Clusters that metadata of fixed place and the journal take",
+            "Clusters used by metadata at fixed places and by the journal",
             "clusters",
-            writes="as mke2fs counts it",
+            writes="counted as in mke2fs",
         ),
         field(
             "s_backup_bgs",
@@ -726,33 +727,33 @@ SUPERBLOCK = Record(
             "The two groups with backups",
             "group",
             when="sparse_super2",
-            writes="group 1 and the last one, or fewer; 0 is none",
+            writes="group 1 and the last one, or fewer; 0 for none",
         ),
         field(
             "s_encrypt_algos",
             Bytes(4),
             "Encryption algorithms in use",
             when="encrypt",
-            writes="AES-256-XTS and AES-256-CTS, as mke2fs has it",
+            writes="AES-256-XTS and AES-256-CTS, as in mke2fs",
         ),
         field(
             "s_encrypt_pw_salt",
             Bytes(16),
             "Salt for keys from passwords",
             when="encrypt",
-            zero="the kernel makes one when it is first asked for",
+            zero="the kernel creates one on first use",
         ),
         field(
             "s_lpf_ino",
             Int32ul,
             "Inode of lost+found",
             "inode",
-            writes="that of `/lost+found` where there is one",
+            writes="that of `/lost+found`, if it exists",
         ),
         field(
             "s_prj_quota_inum",
             Int32ul,
-            "Inode of the quotas of projects",
+            "Inode of the quota file for projects",
             "inode",
             when="project",
             writes="the first after lost+found, with quota",
@@ -760,10 +761,10 @@ SUPERBLOCK = Record(
         field(
             "s_checksum_seed",
             Int32ul,
-            "Seed of metadata checksums; without the feature it follows from the UUID",
+            "Seed of metadata checksums; without the feature, derived from the UUID",
             "checksum",
             when="metadata_csum_seed",
-            writes="that of the UUID",
+            writes="derived from the UUID",
         ),
         field("s_wtime_hi", Int8ul, "Bits 32 to 39 of s_wtime", "time"),
         field("s_mtime_hi", Int8ul, "Bits 32 to 39 of s_mtime", "time"),
@@ -785,7 +786,7 @@ SUPERBLOCK = Record(
         field(
             "s_encoding_flags",
             Int16ul,
-            "Whether names that are not valid are refused",
+            "Whether invalid names are refused",
             "flags",
             when="casefold",
             writes="encoding_flags",
@@ -797,7 +798,7 @@ SUPERBLOCK = Record(
             "Inode of the orphan file",
             "inode",
             when="orphan_file",
-            writes="the first after lost+found and the quota of projects",
+            writes="the first after lost+found and the quota file for projects",
         ),
         field(
             "s_def_resuid_hi", Int16ul, "High half of s_def_resuid; zero before Linux 6.18", "user"

@@ -2,7 +2,7 @@
 
 A *unit* is read, checked and changed as a whole: a superblock, one descriptor, one inode, one block
 of a directory. A writer lists the units that it has planned, a reader those that it finds. Code
-that shows, compares, checks or damages metadata goes through either list.
+that shows, compares, checks or damages metadata works on either list.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from .journal import (
 from .record import ReadBuffer, WriteBuffer
 
 Make: TypeAlias = Callable[[], ReadBuffer]
-"""Makes the bytes on demand; they may be valid only until the next call."""
+"""Builds the bytes of a unit on demand; they may be valid only until the next call."""
 
 
 class UnitKind(Enum):
@@ -54,35 +54,36 @@ class UnitKind(Enum):
     """Owner: the group, as for the other bitmap. Their checksums are in the descriptor."""
     INODE_BITMAP = "inode_bitmap"
     INODE = "inode"
-    """Owner: the inode number, as for all that follow."""
+    """Owner: the inode number, as for all kinds below unless stated otherwise."""
     EXTENT_BLOCK = "extent_block"
-    """Number: its position in the tree from 1, level by level from the top down."""
+    """Number: its position in the tree, counted from 1 level by level, from the root down."""
     INDIRECT_BLOCK = "indirect_block"
     """Number: its position among the blocks of the map."""
     DIR_BLOCK = "dir_block"
-    """A block of entries. Number: the logical block, as for blocks of the index."""
+    """A leaf block. Number: the logical block, as for blocks of the index."""
     DX_ROOT = "dx_root"
     DX_NODE = "dx_node"
     XATTR_BLOCK = "xattr_block"
     """Owner: the first of the inodes that share it."""
     XATTR_VALUE = "xattr_value"
-    """A block of a value that lies in an inode of its own. Number: the logical block."""
+    """A block of an attribute value that has its own inode. Number: the logical block."""
     SYMLINK_BLOCK = "symlink_block"
     ORPHAN_BLOCK = "orphan_block"
     """Number: the logical block."""
     QUOTA_BLOCK = "quota_block"
     """A block of a quota file. Number: the logical block."""
     VERITY_BLOCK = "verity_block"
-    """A block of the tree or the descriptor past the end of a file. Number: the logical block."""
+    """A block of the Merkle tree or the descriptor past the end of a file. Number: the logical
+    block."""
     JOURNAL_SUPERBLOCK = "journal_superblock"
-    """Owner: the inode of the journal, or 0 on a device of its own, as for all of the journal."""
+    """Owner: the inode of the journal, or 0 on a journal device, as for all blocks of a journal."""
     JOURNAL_DESCRIPTOR = "journal_descriptor"
     """A block of the log that is to be recovered. Number: the block of the journal, as for the
-    other kinds of them. Their checksums follow from all of the transaction."""
+    other kinds of log blocks. Their checksums depend on the entire transaction."""
     JOURNAL_REVOKE = "journal_revoke"
     JOURNAL_COMMIT = "journal_commit"
     JOURNAL_BLOCK = "journal_block"
-    """What recovery writes somewhere else."""
+    """A copy of a block of the file system, which recovery writes back."""
     FAST_COMMIT = "fast_commit"
     """A block of tags after the log."""
     MMP = "mmp"
@@ -98,13 +99,13 @@ class Unit(NamedTuple):
     offset: int
     size: int
     make: Make | None = None
-    """None if it is all zeros."""
+    """Builds the bytes; None if they are all zeros."""
     generation: int = 0
     """i_generation of the owner, which is part of the checksum seed of its units."""
 
 
 class UnitRun(NamedTuple):
-    """Adjacent units of one kind and size, as columns; most are made together.
+    """Adjacent units of one kind and size, as columns; most are built together.
 
     An owner or number that is an ``int`` applies to all of them.
     """
@@ -113,22 +114,22 @@ class UnitRun(NamedTuple):
     owners: Sequence[int] | int
     numbers: Sequence[int] | int
     offset: int
-    """Of the first unit, in bytes."""
+    """Offset of the first unit, in bytes."""
     size: int
-    """Of each unit, in bytes."""
+    """Size of each unit, in bytes."""
     count: int = 1  # type: ignore[assignment]  # hides tuple.count on purpose
     make: Make | None = None
-    """Makes all of them, with padding of the last block; None if they are all zeros."""
+    """Builds the bytes of all units, with padding of the last block; None if they are all zeros."""
 
     def find(self, owner: int, number: int = 0) -> Unit | None:
-        """Return the unit of this owner and number, if it is here."""
+        """Return the unit with this owner and number; None if it is not in the run."""
         for position in _positions(self.owners, owner, self.count):
             if _value(self.numbers, position) == number:
                 return self.unit(position)
         return None
 
     def at(self, offset: int) -> Unit | None:
-        """Return the unit that holds the byte at ``offset``, if it is here."""
+        """Return the unit that holds the byte at ``offset``; None if it is not in the run."""
         position = (offset - self.offset) // self.size
         return self.unit(position) if 0 <= position < self.count else None
 
@@ -150,7 +151,7 @@ class UnitRun(NamedTuple):
         )
 
     def units(self) -> Iterator[Unit]:
-        """Yield every unit by ascending offset."""
+        """Yield all units in ascending order of offsets."""
         return map(self.unit, range(self.count))
 
 
@@ -187,22 +188,23 @@ _OWN_CHECKSUM: dict[UnitKind, tuple[str, ...]] = {
 
 
 def checksum_fields(kind: UnitKind) -> tuple[str, ...]:
-    """Return the fields that hold the checksum of a unit of this kind over itself."""
+    """Return the fields that hold a unit's own checksum, for units of this kind."""
     return _OWN_CHECKSUM.get(kind, ())
 
 
 def checksum_unit(fmt: Format, unit: Unit, buffer: WriteBuffer, at: int = 0) -> int | None:
     """Write the checksum of ``unit``, whose bytes begin at ``at`` of ``buffer``; return it.
 
-    A bitmap's is only returned, because it is stored in the group's descriptor. Returns None, and
-    writes nothing, if the format has no checksum for such a unit. Raises ValueError if a field that
-    locates the checksum (``eh_max``, ``limit``) leaves no room for it.
+    A bitmap's checksum is only returned, because it is stored in the group's descriptor. Returns
+    None and writes nothing if the format has no checksum for this kind of unit. Raises
+    ``ValueError`` if a field that locates the checksum (``eh_max``, ``limit``) leaves no space for
+    it.
     """
     kind = unit.kind
     if kind is UnitKind.GROUP_DESC:
         return _set_group_desc_checksum(fmt, unit, buffer, at)
     if kind is UnitKind.JOURNAL_SUPERBLOCK:
-        # The journal has feature words of its own.
+        # The journal has its own feature words.
         features = JOURNAL_SUPERBLOCK.get(buffer, at, "s_feature_incompat")
         assert isinstance(features, int)
         if features & (JBD2_FEATURE_INCOMPAT_CSUM_V2 | JBD2_FEATURE_INCOMPAT_CSUM_V3):
@@ -244,7 +246,7 @@ def _of_bytes(buffer: WriteBuffer, at: int, size: int) -> memoryview:
 
 _CHECKSUMS: dict[UnitKind, Callable[[Format, Unit, WriteBuffer, int], int]] = {
     UnitKind.SUPERBLOCK: lambda _fmt, _unit, buffer, at: set_superblock_checksum(buffer, at),
-    # csum.c:ext2fs_block_bitmap_csum_set and ext2fs_inode_bitmap_csum_set: without the padding
+    # csum.c:ext2fs_block_bitmap_csum_set and ext2fs_inode_bitmap_csum_set: padding does not count
     UnitKind.BLOCK_BITMAP: lambda fmt, _unit, buffer, at: bitmap_checksum(
         fmt.checksum_seed, _of_bytes(buffer, at, fmt.clusters_per_group // 8)
     ),

@@ -1,9 +1,9 @@
-"""fs-verity: the descriptor that ends the Merkle tree past the end of a file.
+"""fs-verity: the descriptor, which follows the Merkle tree past the end of a file.
 
 Rules: Documentation/filesystems/fsverity.rst, include/uapi/linux/fsverity.h:struct
 fsverity_descriptor and fs/ext4/verity.c. The tree begins at the next multiple of 64 KiB after the
-content, the descriptor at the next block after the tree; the last four bytes of its last block hold
-its size.
+content, the descriptor at the next block after the tree. The last four bytes of the descriptor's
+last block hold its size.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ALGORITHM_NAMES = {number: name for name, number in ALGORITHMS.items()}
 
 
 def verity_start(size: int) -> int:
-    """The byte of a file of ``size`` bytes where its tree begins."""
+    """The byte offset of the tree in a file with ``size`` bytes of content."""
     return round_up(size, VERITY_ALIGNMENT)
 
 
@@ -43,7 +43,7 @@ FSVERITY_DESCRIPTOR = Record(
         field(
             "log_blocksize",
             Int8ul,
-            "Block of the tree: 2 to the power of this, in bytes",
+            "Size of a block of the tree: 2 to the power of this, in bytes",
             "log2",
             limits=(10, 16),
         ),
@@ -51,9 +51,9 @@ FSVERITY_DESCRIPTOR = Record(
         field("sig_size", Int32ul, "Bytes of the signature", "bytes"),
         field("data_size", Int64ul, "Bytes that the tree covers: the size of the file", "bytes"),
         field("root_hash", Bytes(64), "Hash of the root block", "hash"),
-        field("salt", Bytes(32), "Goes before each hashed block"),
+        field("salt", Bytes(32), "Prepended to each block that is hashed"),
         field("reserved", Bytes(144), "Padding", "reserved"),
     ),
     size=256,
-    doc="Says how the tree was made; a signature may follow. fsverity.rst.",
+    doc="The parameters and the root hash of the tree; a signature may follow. fsverity.rst.",
 )

@@ -1,4 +1,4 @@
-"""Extended attributes: headers, entries, name indexes, hashes, and the disk form of ACLs.
+"""Extended attributes: headers, entries, name indexes, hashes, and the on-disk form of ACLs.
 
 Rules: Documentation/filesystems/ext4/attributes.rst.
 """
@@ -14,9 +14,9 @@ from .record import Record, field
 
 EXT4_XATTR_MAGIC = 0xEA020000
 EXT4_XATTR_REFCOUNT_MAX = 1024
-# Names and values are padded to this; so are entries.
+# Names, values and entries are padded to multiples of this.
 EXT4_XATTR_PAD = 4
-# include/uapi/linux/limits.h: no system call takes or gives a longer value.
+# include/uapi/linux/limits.h: no system call accepts or returns a longer value.
 XATTR_SIZE_MAX = 65536
 # Zero bytes that end the list of entries.
 XATTR_END_SIZE = 4
@@ -35,7 +35,7 @@ EXT4_XATTR_INDEX_HURD = 10
 # fs/ext4/xattr.h:EXT4_XATTR_NAME_ENCRYPTION_CONTEXT
 ENCRYPTION_CONTEXT_NAME = b"c"
 
-# Names that an index holds completely, then prefixes: attributes.rst, e2fsprogs ext_attr.c:ea_names
+# Complete names that have an index, then prefixes: attributes.rst, e2fsprogs ext_attr.c:ea_names
 _WHOLE_NAMES = {
     b"system.posix_acl_access": EXT4_XATTR_INDEX_POSIX_ACL_ACCESS,
     b"system.posix_acl_default": EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT,
@@ -54,7 +54,7 @@ NAME_INDEXES = {index: text.decode() for index, text in sorted(NAME_PREFIXES.ite
     EXT4_XATTR_INDEX_LUSTRE: "lustre.",
     EXT4_XATTR_INDEX_ENCRYPTION: "encryption.",
 }
-"""Each e_name_index -> the prefix, or the whole name, that it stands for."""
+"""Each e_name_index -> the prefix, or the complete name, that it stands for."""
 
 XATTR_HEADER = Record(
     "xattr_header",
@@ -69,8 +69,8 @@ XATTR_HEADER = Record(
             "count",
             limits=(1, EXT4_XATTR_REFCOUNT_MAX),
         ),
-        field("h_blocks", Int32ul, "1: no more were ever allowed", "blocks", limits=(1, 1)),
-        field("h_hash", Int32ul, "Hash of all entries, by which equal blocks are found", "hash"),
+        field("h_blocks", Int32ul, "1: more were never allowed", "blocks", limits=(1, 1)),
+        field("h_hash", Int32ul, "Hash of all entries, to find equal blocks", "hash"),
         field(
             "h_checksum",
             Int32ul,
@@ -81,7 +81,7 @@ XATTR_HEADER = Record(
         field("h_reserved", Array(3, Int32ul), "Padding", "reserved", zero="reserved"),
     ),
     size=32,
-    doc="Begins an attribute block; value offsets count from it. attributes.rst.",
+    doc="Begins an attribute block; value offsets are relative to its start. attributes.rst.",
 )
 
 XATTR_IBODY_HEADER = Record(
@@ -92,7 +92,7 @@ XATTR_IBODY_HEADER = Record(
         )
     ),
     size=4,
-    doc="Begins the attributes inside an inode; value offsets count from its end. attributes.rst.",
+    doc="Begins the attributes in an inode; value offsets are relative to its end. attributes.rst.",
 )
 
 XATTR_ENTRY = Record(
@@ -103,7 +103,7 @@ XATTR_ENTRY = Record(
         field(
             "e_value_offs",
             Int16ul,
-            "Where the value lies: from the block's header, or from the first entry in an inode",
+            "Offset of the value: from the block's header, or from the first entry in an inode",
             "offset",
         ),
         field(
@@ -112,7 +112,7 @@ XATTR_ENTRY = Record(
             "Inode that holds the value",
             "inode",
             when="ea_inode",
-            writes="0 unless the value fits neither inode nor block",
+            writes="0 unless the value fits neither the inode nor the block",
         ),
         field("e_value_size", Int32ul, "Bytes of the value", "bytes"),
         field(
@@ -120,8 +120,8 @@ XATTR_ENTRY = Record(
             Int32ul,
             "Hash of name and value",
             "hash",
-            writes="0 in an inode, unless the value has an inode of its own, where its hash stands "
-            "for it; bytes of the name count as unsigned",
+            writes="0 in an inode, unless the value has its own inode; then the hash of the value "
+            "replaces the value. Bytes of the name count as unsigned",
         ),
     ),
     size=16,
@@ -130,7 +130,7 @@ XATTR_ENTRY = Record(
 
 
 def entry_size(name_len: int) -> int:
-    """Return the size of an entry with its name and padding."""
+    """Return the size in bytes of an entry with its name and padding."""
     return round_up(XATTR_ENTRY.size + name_len, EXT4_XATTR_PAD)
 
 
@@ -140,7 +140,7 @@ def value_size(size: int) -> int:
 
 
 def split_name(full: bytes) -> tuple[int, bytes]:
-    """Return (name index, rest of the name); ValueError when ext4 cannot store the name."""
+    """Return (name index, rest of the name); raise ValueError if ext4 cannot store the name."""
     index = _WHOLE_NAMES.get(full)
     if index is not None:
         return index, b""
@@ -154,27 +154,27 @@ def split_name(full: bytes) -> tuple[int, bytes]:
 
 
 def join_name(index: int, rest: bytes) -> bytes:
-    """Return the full name of an attribute; ValueError for an unknown index."""
+    """Return the full name of an attribute; raise ValueError for an unknown index."""
     try:
         return NAME_PREFIXES[index] + rest
     except KeyError:
         raise ValueError(f"attribute name index {index} is unknown") from None
 
 
-# fs/ext4/xattr.c: by how many of its 32 bits a hash is turned left before each byte or word
+# fs/ext4/xattr.c: by how many bits a 32-bit hash is rotated left before each byte or word
 NAME_HASH_SHIFT = 5
 VALUE_HASH_SHIFT = 16
 
 
 def _extended(hashed: int, shift: int, word: int) -> int:
-    """``hashed`` turned left by ``shift`` bits, and ``word`` taken in."""
+    """``hashed`` rotated left by ``shift`` bits, exclusive or ``word``."""
     return low_32((hashed << shift) ^ (hashed >> 32 - shift) ^ word)
 
 
 def entry_hash(name: bytes, value: bytes, *, signed: bool = False) -> int:
-    """Return e_hash over the name (without prefix) and the value.
+    """Return e_hash of the name (without prefix) and the value.
 
-    Bytes of the name are ``signed`` in images that kernels on such machines made.
+    ``signed`` treats bytes of the name as signed, as kernels do on machines with a signed ``char``.
     """
     # e2fsprogs ext_attr.c:ext2fs_ext_attr_hash_entry and ext2fs_ext_attr_hash_entry_signed;
     # fs/ext4/xattr.c:ext4_xattr_hash_entry
@@ -188,14 +188,14 @@ def entry_hash(name: bytes, value: bytes, *, signed: bool = False) -> int:
 
 
 def value_entry_hash(name: bytes, hashed: int) -> int:
-    """Return e_hash of an entry whose value has an inode of its own and the hash ``hashed``."""
+    """Return e_hash of an entry whose value has its own inode and the hash ``hashed``."""
     # fs/ext4/xattr.c:ext4_xattr_set_entry, "crc32c_hash"
     return entry_hash(name, struct.pack("<I", hashed))
 
 
 def block_hash(entry_hashes: list[int] | tuple[int, ...]) -> int:
     """Return h_hash of a block from its entries' hashes in block order."""
-    # fs/ext4/xattr.c:ext4_xattr_rehash: a zero entry hash marks a block that is not shared.
+    # fs/ext4/xattr.c:ext4_xattr_rehash: an entry hash of 0 marks a block that is not shared.
     hashed = 0
     for entry in entry_hashes:
         if entry == 0:
@@ -204,7 +204,7 @@ def block_hash(entry_hashes: list[int] | tuple[int, ...]) -> int:
     return hashed
 
 
-# POSIX ACLs. Disk form: fs/ext4/acl.h; system-call form: include/uapi/linux/posix_acl_xattr.h
+# POSIX ACLs. On-disk form: fs/ext4/acl.h; system-call form: include/uapi/linux/posix_acl_xattr.h
 _ACL_DISK_VERSION = 1
 _ACL_CALL_VERSION = 2
 _ACL_USER_OBJ, _ACL_USER, _ACL_GROUP_OBJ, _ACL_GROUP, _ACL_MASK, _ACL_OTHER = (
@@ -221,7 +221,10 @@ _AclEntry = tuple[int, int, int]
 
 
 def acl_to_disk(value: bytes) -> bytes:
-    """Return the disk form (version 1) of an ACL in the system-call form (version 2)."""
+    """Return the on-disk form (version 1) of an ACL in the system-call form (version 2).
+
+    Raises ``ValueError`` for an ACL that the kernel would refuse.
+    """
     if len(value) < 12 or len(value) % 8 != 4:
         raise ValueError(f"an ACL of {len(value)} bytes is malformed")
     if le32(value) != _ACL_CALL_VERSION:
@@ -236,7 +239,10 @@ def acl_to_disk(value: bytes) -> bytes:
 
 
 def acl_from_disk(value: bytes) -> bytes:
-    """Return the system-call form (version 2) of an ACL in the disk form (version 1)."""
+    """Return the system-call form (version 2) of an ACL in the on-disk form (version 1).
+
+    Raises ``ValueError`` for an ACL that the kernel would refuse.
+    """
     # fs/ext4/acl.c:ext4_acl_from_disk
     if len(value) < 8 or le32(value) != _ACL_DISK_VERSION:
         raise ValueError("an ACL of the disk form has version 1 and at least one entry")
@@ -258,8 +264,8 @@ def acl_from_disk(value: bytes) -> bytes:
 
 
 def _check_acl(entries: list[_AclEntry]) -> list[_AclEntry]:
-    """Return ``entries`` if the kernel would take them, else raise ValueError."""
-    # fs/posix_acl.c:posix_acl_valid: order of tags, permissions, and a mask where one is due
+    """Return ``entries`` if the kernel would accept them, else raise ValueError."""
+    # fs/posix_acl.c:posix_acl_valid: order of tags, permissions, and a mask if it is required
     tags = [tag for tag, _, _ in entries]
     if any(tag not in (1, 2, 4, 8, 16, 32) or perm > 7 for tag, perm, _ in entries):
         raise ValueError("an ACL entry has an unknown tag or permission")

@@ -14,104 +14,112 @@ PAGE = Path(__file__).parents[2] / "docs" / "format.md"
 HEAD = """\
 # The format, field by field
 
-Made from the declarations in `ext4writer/ondisk` by `python -m tests.makers.docs_update`.
+Generated from the declarations in `ext4writer/ondisk` by `python -m tests.makers.docs_update`.
 
-The names are the kernel's (Documentation/filesystems/ext4, fs/ext4/ext4.h). Each table gives the
-offset in bytes, the size in bytes, the unit, with which features or from which size on the field
-exists, and what it says. *Here* is what the images of ext4writer have in it by default, *Here 0*
-why it is zero in all of them. A number that
-lies in two fields has a name of its own, under which it can be overridden: `i_size` is `i_size_lo`
-and `i_size_high`.
+The names are the kernel's (Documentation/filesystems/ext4, fs/ext4/ext4.h). Each table states the
+offset in bytes, the size in bytes, the unit, the feature or size that the field requires, and its
+meaning. *Here* is the default value in images of ext4writer; *Here 0* is the reason why the field
+is zero in all of them. A number that is stored in two fields has its own name, under which it can
+be overridden: `i_size` stands for `i_size_lo` and `i_size_high`.
 """
 
 CHAPTERS = {
     "Superblock": ("superblock", ""),
     "Group descriptors": (
         "group_desc",
-        "Bitmaps and inode table lie where the group's flex group begins; counts are as planned.",
+        "Bitmaps and inode table are stored at the start of the group's flex group.",
     ),
     "Inodes": (
         "inode",
         """\
-Inode 1 has the blocks of `--bad-blocks`, 3 and 4 the quotas of users and groups, 7 the descriptors
-that are reserved for growth, 8 the journal. Those of them that are not needed, and 5, 6, 9 and 10,
-are zero. Regular files, directories and links of 60 bytes and more are mapped by extents; an empty
-file has an empty extent header. Without the feature extent, block maps take their place.
+Inode 1 has the blocks of `--bad-blocks`, 3 and 4 the quotas of users and groups, 7 the blocks
+reserved for further descriptors, 8 the journal. Inodes 5, 6, 9 and 10 are zero, and so are those
+above if they are not needed. Regular files, directories and links of 60 bytes and more are mapped
+by extents, and an empty file has an empty extent header. Without the feature extent, block maps
+replace extents.
 
-With inline_data, what fits lies in the inode: files, links of 60 bytes and more, and directories
-other than the root and `lost+found`. `i_block` has the first 60 bytes, the attribute `system.data`,
-which comes first and may be empty, the others; with 256-byte inodes there are 128 in all, with
-larger ones 128 less than the inode has, and never more than 4,096. In a directory `i_block` begins
-with the number of the parent, and each part is filled with entries; a name that would straddle both
-is in the second, which takes all that attributes leave free. Attributes go into a block if they and
-the content do not both fit; where that has no room for them, or the content is that of a link, the
-content goes into a block instead.""",
+With inline_data, content that fits is stored in the inode: files, links of 60 bytes and more, and
+directories other than the root and `lost+found`. The first 60 bytes are in `i_block`, the others in
+the attribute `system.data`, which comes first and may be empty. An inode holds 128 bytes less than
+its size, which are 128 bytes with 256-byte inodes, and at most 4,096 bytes. In a directory,
+`i_block` begins with the number of the parent, and each part is filled with entries. An entry that
+would straddle both parts is in the second, which uses all the space that attributes leave free. If
+attributes and content do not both fit, attributes go into a block. If the block has no space for
+them, or if the file is a link, the content goes into a block instead.""",
     ),
     "Extents": (
         "extent",
-        "Extents are never marked unwritten. Tree blocks follow the data of their file.",
+        "Extents are never marked unwritten. The blocks of the tree follow the data of their file.",
     ),
     "Directories": (
         "dirent",
         """\
 A directory of one block is linear: `.` and `..` come first, then the names, sorted as bytes.
-`lost+found` is linear, has the size of `--lost-and-found-size`, 16 KiB by default, and is empty
-after its first entries.""",
+`lost+found` is linear and empty; its size is `--lost-and-found-size`, 16 KiB by default.""",
     ),
     "Indexed directories": (
         "htree",
         """\
-A directory of more than one block has an index: block 0 is the root, then come the
-inner nodes, then leaves in the order of hashes, filled as far as entries fit.""",
+A directory of more than one block has an index: block 0 is the root, followed by the inner nodes
+and then by the leaves in the order of hashes. Each leaf is filled with as many entries as fit.""",
     ),
     "Extended attributes": (
         "xattr",
         """\
-They lie in the inode if all fit there; else in a block if all fit there; else the largest lie in
-the block and the rest in the inode. Equal sets share a block, up to 1,024 inodes each. Entries in a
-block are sorted by name index, length and name, and hashed; those in an inode have no hash. Access
-control lists are stored in their disk form.
+Attributes are stored in the inode if all fit there, else in a block if all fit there, else the
+largest in the block and the rest in the inode. Inodes with equal sets share a block, up to 1,024
+inodes each. Entries in a block are sorted by name index, length and name, and hashed; those in an
+inode have no hash. Access control lists are stored in their on-disk form.
 
-With ea_inode, where inode and block have no room for all, the longest values, as few as possible,
-have inodes of their own, which are the last ones in use: equal values share one. Such an inode has
-the flag EA_INODE, the crc32c of the value in `i_atime` and the number of entries that name it in
-`l_i_version`, where those of a shared block count once. `i_blocks` of a file counts all blocks of
-the values that it names. Entries of a link that name values lie in a block.""",
+With ea_inode, if inode and block have no space for all attributes, the longest values, as few as
+possible, are stored in inodes, which are the last ones in use. Equal values share an inode. Such an
+inode has the flag EA_INODE, the crc32c of the value in `i_atime`, and in `l_i_version` the number
+of entries that refer to it, counting the entries of a shared block once. `i_blocks` of a file
+counts all blocks of the values that it refers to. If a symbolic link refers to such values, its
+entries are in a block.""",
     ),
     "Journal": (
         "journal",
         """\
-The superblock alone is written; the rest of the journal is zero and a hole in the file. A device of
-its own has a superblock of a file system without groups before that of the journal. With
-fast_commit its last blocks, one for each 64 of the others, are for fast commits.""",
+Only the superblock is written; the rest of the journal is zeros, which are a hole in the image
+file. A journal device begins with the superblock of a file system without groups, followed by that
+of the journal. With fast_commit, the last blocks are for fast commits, one for each 64 other
+blocks.""",
     ),
-    "Log of the journal": ("journal_log", "Read only: a new image has an empty journal."),
-    "Fast commits": ("fast_commit", "Read only: a new image has an empty journal."),
+    "Log of the journal": (
+        "journal_log",
+        "A new image has an empty journal, unless a policy leaves transactions to be recovered.",
+    ),
+    "Fast commits": (
+        "fast_commit",
+        "A new image has an empty journal, unless a policy leaves fast commits to be recovered.",
+    ),
     "Orphan file": (
         "orphan",
-        "It is empty. Its inode is the first after `lost+found` and the quota of projects.",
+        "It is empty. Its inode is the first after `lost+found` and the quota file for projects.",
     ),
-    "Multi-mount protection": ("mmp", "The block is as a clean unmount leaves it."),
+    "Multi-mount protection": ("mmp", "The block is written as a clean unmount leaves it."),
     "Quota": (
         "quota",
         """\
-Version 1 alone is written: header, the levels of the tree from the top down, then the entries in
-the order of IDs. Each ID that owns something or has a limit has an entry. The files of users and
-groups are inodes 3 and 4, that of projects is the first after `lost+found`; all are immutable.""",
+Only version 1 is written: header, the levels of the tree from the root down, then the entries in
+the order of IDs. Each ID that owns a file or has a limit has an entry. The files for users and
+groups are inodes 3 and 4, the one for projects is the first after `lost+found`. All are
+immutable.""",
     ),
     "fs-verity": (
         "verity",
-        "For files of `--verity`. No block of the tree or the descriptor is a hole.",
+        "Written for files of `--verity`. No block of the tree or the descriptor is a hole.",
     ),
     "Encryption": (
         "encryption",
         """\
-Version 2 alone is written, for the empty directories of `--encrypt-policy`. The nonce follows from
-the UUID and the path. Directories that are encrypted and ignore case have no index: they are empty,
-and the kernel makes one with siphash.""",
+Only version 2 is written, for the empty directories of `--encrypt-policy`. The nonce is derived
+from the UUID and the path. Encrypted directories with casefold have no index: they are empty, and
+the kernel builds an index with siphash.""",
     ),
 }
-"""Title -> the module of the declarations, and what no single field says."""
+"""Title -> the module of the declarations, and facts that concern no single field."""
 
 
 def page() -> str:
@@ -128,7 +136,7 @@ def page() -> str:
 
 
 def _records(source: str) -> list[Record]:
-    """The records that a module declares; what it imports has its place in another chapter."""
+    """The records that a module declares; imported records belong to other chapters."""
     module = importlib.import_module(f"ext4writer.ondisk.{source}")
     tree = ast.parse(inspect.getsource(module))
     own = [node.targets[0] for node in tree.body if isinstance(node, ast.Assign)]
@@ -143,7 +151,7 @@ def table(record: Record) -> str:
         "",
         record.doc,
         "",
-        "| offset | size | field | unit | with | says |",
+        "| offset | size | field | unit | requires | meaning |",
         "|---|---|---|---|---|---|",
     ]
     for name, field in record.fields.items():

@@ -84,7 +84,7 @@ def test_set_operations() -> None:
     [
         (
             "^extent",
-            "64bit needs extent, since block maps hold numbers of 32 bits; add extent or ^",
+            "64bit needs extent, since block maps hold 32-bit numbers; add extent or ^",
         ),
         ("^sparse_super", "; add sparse_super or ^resize_inode"),
         ("^metadata_csum,metadata_csum_seed", "since it stores the seed"),
@@ -92,7 +92,7 @@ def test_set_operations() -> None:
         ("lazy_bg", "lazy_bg: never part of Linux; add ^lazy_bg"),
         ("FEATURE_I30", "FEATURE_I30: unknown; add ^FEATURE_I30"),
         ("needs_recovery", "nothing to recover"),
-        ("meta_bg", "resize_inode and meta_bg exclude each other, since both say where"),
+        ("meta_bg", "resize_inode and meta_bg exclude each other, since both decide where"),
         ("meta_bg", "; add ^resize_inode"),
     ],
 )
@@ -207,8 +207,14 @@ def test_hints_do_not_undo_what_was_typed() -> None:
         ({"features": "^shared_blocks", "dedupe": "blocks"}, "leave out the option, or ^shared"),
         ({"features": "bigalloc", "dedupe": "blocks"}, "leave out dedupe or bigalloc"),
         ({"features": "has_journal", "journal": "none"}, "leave out the option, or has_journal"),
-        ({"features": "fast_commit", "journal": "none"}, "since fast commits lie at the end"),
-        ({"features": "uninit_bg"}, "both say how descriptors are checksummed; add ^metadata_csum"),
+        (
+            {"features": "fast_commit", "journal": "none"},
+            "since fast commits are stored at the",
+        ),
+        (
+            {"features": "uninit_bg"},
+            "how descriptors are checksummed; add ^metadata_csum",
+        ),
         ({"features": "uninit_bg,metadata_csum"}, "leave out uninit_bg or metadata_csum"),
         ({"type": "ext2", "journal": "4M"}, "leave has_journal out"),
     ],
