@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from .image_argument import Place, image_argument
+from .image_argument import ImageLocation, image_argument
 from .options import PATH, GroupedCommand
 from .signals import cancel_on_signals
 
@@ -37,7 +37,7 @@ CLEAN, PROBLEMS_LEFT, NOT_READABLE = 0, 4, 8
 @click.option("--strict", is_flag=True, help="Count warnings as problems.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(
-    place: Place, data: bool, journal_device: str | None, strict: bool, as_json: bool
+    place: ImageLocation, data: bool, journal_device: str | None, strict: bool, as_json: bool
 ) -> None:
     """Check IMAGE as e2fsck does, and warn about faults that e2fsck ignores.
 

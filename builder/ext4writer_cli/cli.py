@@ -84,7 +84,7 @@ def _drop_pending_output() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class LateCommands(MutableMapping[str, click.Command]):
+class LazyCommands(MutableMapping[str, click.Command]):
     """Commands by name; those in ``late`` are created on first use."""
 
     def __init__(self, **late: Callable[[], click.Command]) -> None:
@@ -208,7 +208,7 @@ class Program(click.Group):
 @click.group(
     name=PROGRAM,
     cls=Program,
-    commands=LateCommands(
+    commands=LazyCommands(
         check=_check,
         completion=_completion,
         diff=_diff,
@@ -440,7 +440,13 @@ def execute(
     gc.disable()
 
     from . import pipeline
-    from .output import open_journal, open_output, print_report, refuse_overwriting, was_made_by
+    from .output import (
+        is_earlier_output,
+        open_journal,
+        open_output,
+        print_report,
+        refuse_overwriting,
+    )
     from .progress import progress_bar
 
     workers = run.workers or usable_cpus()
@@ -463,7 +469,7 @@ def execute(
     if image.journal_device is not None and output is not None:
         journal_output = open_journal(image.journal_device, destination)
         journal_output.refuse_inputs(inputs)
-        if was_made_by("--journal-device", image.journal_device):
+        if is_earlier_output("--journal-device", image.journal_device):
             older.append(journal_output)
     files = settings.files() | ({} if save is None else {"--save": save})
     if files:

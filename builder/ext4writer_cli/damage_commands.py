@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .image_argument import Place
+from .image_argument import ImageLocation
 from .options import PATH, SIZE, GroupedCommand, parsed_overrides
 from .signals import cancel_on_signals
 
@@ -64,7 +64,7 @@ def patch(
 
     try:
         overrides = parsed_overrides(change, no_reseal, poison)
-        source = Place(image, offset, None, False)
+        source = ImageLocation(image, offset, None, False)
         place = StandardOutput() if output == "-" else PathOutput(output)
         place.refuse_inputs([source.path])
         with cancel_on_signals():

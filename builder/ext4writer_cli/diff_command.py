@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .image_argument import Heard, Place, image_arguments
+from .image_argument import DamageLog, ImageLocation, image_arguments
 from .options import Count, GroupedCommand
 from .signals import cancel_on_signals
 
@@ -41,7 +41,12 @@ ORDER = ("added", "removed", "kind", "content", "holes", "size", "target", "mode
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def diff(
-    a: Place, b: Place, paths: bool, fields: bool, examples: int | None, as_json: bool
+    a: ImageLocation,
+    b: ImageLocation,
+    paths: bool,
+    fields: bool,
+    examples: int | None,
+    as_json: bool,
 ) -> None:
     """Show how the images A and B differ.
 
@@ -56,9 +61,10 @@ def diff(
     most = EXAMPLES_AS_JSON if as_json else LINES_MOST
     with ExitStack() as stack:
         cancel = stack.enter_context(cancel_on_signals())
-        heard = Heard(), Heard()
+        damage = DamageLog(), DamageLog()
         first, second = (
-            stack.enter_context(place.open(each)) for place, each in zip((a, b), heard, strict=True)
+            stack.enter_context(place.open(each))
+            for place, each in zip((a, b), damage, strict=True)
         )
         found = compare_images(
             first, second, levels=levels, most=most if examples is None else examples, cancel=cancel
@@ -67,7 +73,7 @@ def diff(
         if as_json:
             click.echo(json.dumps(_report(found), indent=2))
         elif found.are_equal:
-            is_damaged = any(each.count for each in heard)
+            is_damaged = any(each.count for each in damage)
             same = "no difference in what can be read" if is_damaged else "equal"
             click.echo(f"{same}: {', '.join(_compared(found))}")
         else:

@@ -22,7 +22,7 @@ DAMAGE_SHOWN = 20
 HEADING = "The image"
 
 
-class Place:
+class ImageLocation:
     """Where an image is and how to open it; see :func:`image_argument`."""
 
     def __init__(
@@ -40,20 +40,20 @@ class Place:
         self.journal = journal
 
     @contextmanager
-    def open(self, heard: Heard | None = None) -> Iterator[Image]:
+    def open(self, damage: DamageLog | None = None) -> Iterator[Image]:
         """Yield the image. Damage that does not stop reading is printed, and the status is 1.
 
-        ``heard`` collects that damage, if given.
+        ``damage`` collects that damage, if given.
         """
-        heard = Heard() if heard is None else heard
+        damage = DamageLog() if damage is None else damage
         try:
-            with self.open_with(heard.add) as image:
+            with self.open_with(damage.add) as image:
                 if image.format.needs_recovery and not self.replay:
                     click.echo("the journal needs recovery; --replay applies it", err=True)
                 yield image
         finally:
-            heard.tell()
-        if heard.count:
+            damage.print()
+        if damage.count:
             raise click.exceptions.Exit(1)
 
     @contextmanager
@@ -102,7 +102,7 @@ def _partition(text: str) -> tuple[str, int | None]:
     return matched[1], int(matched[2])
 
 
-class Heard:
+class DamageLog:
     """Collects damage: how often it was reported, and the first few messages."""
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class Heard:
         if len(self._lines) <= DAMAGE_SHOWN:
             self._lines[str(error)] = None
 
-    def tell(self) -> None:
+    def print(self) -> None:
         """Print the messages on standard error."""
         for line in list(self._lines)[:DAMAGE_SHOWN]:
             click.echo(f"damaged: {line}", err=True)
@@ -131,7 +131,7 @@ def image_argument(command: Command) -> Command:
 def image_arguments(*names: str) -> Callable[[Command], Command]:
     """Add an argument for each image, and options that locate the file system in all of them.
 
-    The command receives a :class:`Place` for each image, in their order.
+    The command receives a :class:`ImageLocation` for each image, in their order.
     """
 
     def decorate(command: Command) -> Command:
@@ -144,7 +144,8 @@ def image_arguments(*names: str) -> Callable[[Command], Command]:
             **chosen: Any,
         ) -> None:
             places = [
-                Place(chosen.pop(name), offset, superblock, replay, journal) for name in names
+                ImageLocation(chosen.pop(name), offset, superblock, replay, journal)
+                for name in names
             ]
             command(*places, *arguments, **chosen)
 

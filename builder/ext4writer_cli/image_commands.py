@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .image_argument import Place, image_argument
+from .image_argument import ImageLocation, image_argument
 from .options import PATH, SIZE, Count, GroupedCommand
 from .signals import cancel_on_signals
 
@@ -37,7 +37,7 @@ def print_json(value: Any) -> None:
 @click.command(cls=GroupedCommand)
 @image_argument
 @as_json
-def info(place: Place, json: bool) -> None:
+def info(place: ImageLocation, json: bool) -> None:
     """Show what IMAGE is: kind, label, sizes, features, times, journal.
 
     IMAGE is a file or block device; DISK:N is partition N of a disk.
@@ -70,7 +70,9 @@ def _shown(value: Any) -> str:
 @click.option("-R", "recursive", is_flag=True, help="List subdirectories recursively.")
 @click.option("-Z", "label", is_flag=True, help="Show SELinux labels, too.")
 @as_json
-def ls(place: Place, path: str, long: bool, recursive: bool, label: bool, json: bool) -> None:
+def ls(
+    place: ImageLocation, path: str, long: bool, recursive: bool, label: bool, json: bool
+) -> None:
     """List PATH in IMAGE, by default the root. <12> is inode 12."""
     from ext4writer.inspection.listing import facts
 
@@ -141,7 +143,7 @@ def _noting(
 @click.command(cls=GroupedCommand)
 @image_argument
 @one_path
-def tree(place: Place, path: str) -> None:
+def tree(place: ImageLocation, path: str) -> None:
     """Draw the tree below PATH in IMAGE, by default below the root."""
     from ext4writer.errors import counted
     from ext4writer.inspection.listing import sorted_children, target_of
@@ -177,7 +179,7 @@ def tree(place: Place, path: str) -> None:
 @click.command(cls=GroupedCommand)
 @image_argument
 @paths
-def cat(place: Place, path: tuple[str, ...]) -> None:
+def cat(place: ImageLocation, path: tuple[str, ...]) -> None:
     """Write the content of each PATH in IMAGE to standard output."""
     from ext4writer.errors import NotFoundError
 
@@ -197,7 +199,7 @@ def cat(place: Place, path: tuple[str, ...]) -> None:
 @image_argument
 @paths
 @as_json
-def stat(place: Place, path: tuple[str, ...], json: bool) -> None:
+def stat(place: ImageLocation, path: tuple[str, ...], json: bool) -> None:
     """Show everything about each PATH in IMAGE: inode, times, flags, attributes, blocks.
 
     A symbolic link is not followed. <12> is inode 12.
@@ -255,7 +257,7 @@ def _print_fact(key: str, value: Any) -> None:
 )
 @as_json
 def find(
-    place: Place,
+    place: ImageLocation,
     path: str,
     name: str | None,
     kind: str | None,
@@ -329,7 +331,7 @@ def _owner(row: dict[str, Any]) -> str:
 )
 @click.option("-q", "--quiet", is_flag=True, help="Do not report what is not kept exactly.")
 def extract(
-    place: Place,
+    place: ImageLocation,
     path: tuple[str, ...],
     directory: str | None,
     tar: str | None,
@@ -359,9 +361,9 @@ def extract(
                     image, directory, wanted, max_bytes=max_size, cancel=cancel
                 ).losses
         if losses and not quiet:
-            from .report import tell_losses
+            from .report import print_losses
 
-            tell_losses(losses)
+            print_losses(losses)
         if strict and losses:
             raise click.exceptions.Exit(1)
 
@@ -392,7 +394,7 @@ def _write_archive(image: Image, tar: str, paths: list[bytes], max_size: int | N
 @click.argument("what", nargs=-1, required=True)
 @click.option("--annotate", is_flag=True, help="Show every byte, including unused ones.")
 @as_json
-def show(place: Place, what: tuple[str, ...], annotate: bool, json: bool) -> None:
+def show(place: ImageLocation, what: tuple[str, ...], annotate: bool, json: bool) -> None:
     """Show metadata of IMAGE field by field: byte offset, value, meaning.
 
     WHAT is superblock [GROUP], group N, inode N, a PATH, block N, directory PATH, xattrs PATH,

@@ -107,7 +107,7 @@ def manifest(
     from ext4writer.inputs import check_output_of_tree
 
     from .content_store import ContentStore
-    from .output import open_text_output, was_made_by, write_text
+    from .output import is_earlier_output, open_text_output, write_text
     from .pipeline import StrictError
     from .progress import progress_bar
     from .source_readers import Reading, read_sources
@@ -125,7 +125,7 @@ def manifest(
             ProcessPool(usable_cpus()) as pool,
             progress_bar(wanted=not quiet) as progress,
         ):
-            older = outputs if was_made_by("--output", output) else []
+            older = outputs if is_earlier_output("--output", output) else []
             reading = Reading(scan, selection, older, spool, pool, progress, cancel)
             with cancel_on_signals(at_once=True):
                 tree, _ = read_sources(source, reading)
@@ -144,6 +144,6 @@ def manifest(
             check_output_of_tree(tree, output)
         write_text(held.getbuffer(), output)
     if losses and not quiet:
-        from .report import tell_losses
+        from .report import print_losses
 
-        tell_losses(losses)
+        print_losses(losses)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .image_argument import Place, image_argument
+from .image_argument import ImageLocation, image_argument
 from .options import PATH, GroupedCommand
 from .signals import cancel_on_signals
 
@@ -29,7 +29,7 @@ COLOURS = ("file", "directory", "size", "fragmentation")
     show_default=True,
     help="What the colour of a file shows.",
 )
-def draw_map(place: Place, output: str, color: str) -> None:
+def draw_map(place: ImageLocation, output: str, color: str) -> None:
     """Draw IMAGE: a row for each block group, coloured by metadata, files and free space.
 
     SVG is for a web page or a document. HTML is self-contained: it shows the inode, path and

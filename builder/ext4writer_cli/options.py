@@ -249,21 +249,21 @@ class RemembersOrder(click.Command):
     It creates groups of options when its parameters are first requested.
     """
 
-    _params: Sequence[click.Parameter | LateOptions] = ()
+    _params: Sequence[click.Parameter | LazyOptions] = ()
 
     @property
     def params(self) -> list[click.Parameter]:
         """All parameters, in the order of the decorators."""
-        if any(isinstance(param, LateOptions) for param in self._params):
+        if any(isinstance(param, LazyOptions) for param in self._params):
             self._params = [
                 made
                 for param in self._params
-                for made in (param.made() if isinstance(param, LateOptions) else (param,))
+                for made in (param.create() if isinstance(param, LazyOptions) else (param,))
             ]
         return cast("list[click.Parameter]", self._params)
 
     @params.setter
-    def params(self, params: Sequence[click.Parameter | LateOptions]) -> None:
+    def params(self, params: Sequence[click.Parameter | LazyOptions]) -> None:
         self._params = list(params)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -456,13 +456,13 @@ def options(name: str, kind: type[Any]) -> Callable[[Callable[..., Any]], Callab
 
         # click keeps the parameters added by decorators here, from the last to the first.
         decorated: Any = with_options
-        decorated.__click_params__ = [*getattr(command, "__click_params__", ()), LateOptions(kind)]
+        decorated.__click_params__ = [*getattr(command, "__click_params__", ()), LazyOptions(kind)]
         return with_options
 
     return decorate
 
 
-class LateOptions:
+class LazyOptions:
     """A placeholder for a group's options among the parameters of a command.
 
     There are many options, and only the command that runs creates its own.
@@ -471,7 +471,7 @@ class LateOptions:
     def __init__(self, kind: type[Any]) -> None:
         self._kind = kind
 
-    def made(self) -> Iterator[click.Option]:
+    def create(self) -> Iterator[click.Option]:
         """Create the options, in order."""
         for each in fields(self._kind):
             attributes = (

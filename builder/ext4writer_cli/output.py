@@ -27,7 +27,7 @@ from .options import OutputOptions
 if TYPE_CHECKING:
     import hashlib
 
-    from .passing import Passing
+    from .output_watchers import OutputWatchers
 
 COMPRESSING_MAX = 8
 """Most threads that compress: each needs 45 MB of memory, and more would only wait for data."""
@@ -188,9 +188,9 @@ class PathOutput:
                 digest.update(data)
 
         stored = self._options
-        passing = _passing(layout, stored)
-        if passing is not None:
-            options["trailer"] = passing.trailer
+        watchers = _watchers(layout, stored)
+        if watchers is not None:
+            options["trailer"] = watchers.trailer
         compression = None
         if self.kind is not None:
             from ext4writer import Compression
@@ -205,11 +205,11 @@ class PathOutput:
             format=stored.format,
             free_blocks=stored.free_blocks,
             compression=compression,
-            watch=_watch(passing, digest.update if digest and self.kind is None else None),
+            watch=_watch(watchers, digest.update if digest and self.kind is None else None),
             **options,
         )
         sha256 = digest.hexdigest() if digest is not None else None
-        facts = passing.store() if passing is not None else {}
+        facts = watchers.store() if watchers is not None else {}
         if self.kind is not None:
             return Stored(size, size, sha256, facts)
         disk = layout.size_bytes
@@ -233,19 +233,19 @@ def _check_free_blocks(options: OutputOptions, *, is_device: bool, hashed: bool)
         )
 
 
-def _passing(layout: Layout, options: OutputOptions) -> Passing | None:
+def _watchers(layout: Layout, options: OutputOptions) -> OutputWatchers | None:
     """What is computed while the image is written; None if nothing is."""
     if options.dm_verity is options.bmap is options.chunks is None:
         return None
-    from .passing import Passing
+    from .output_watchers import OutputWatchers
 
-    return Passing(layout, options)
+    return OutputWatchers(layout, options)
 
 
 def _watch(
-    passing: Passing | None, other: Callable[[Buffer], object] | None
+    watchers: OutputWatchers | None, other: Callable[[Buffer], object] | None
 ) -> Callable[[Buffer], object] | None:
-    return passing.watch(other) if passing is not None else other
+    return watchers.watch(other) if watchers is not None else other
 
 
 def _can_be_made(path: str) -> bool:
@@ -295,13 +295,15 @@ class StandardOutput:
 
     def write(self, layout: Layout, **options: Any) -> Stored:
         stream = self._stream()
-        passing = _passing(layout, self._options)
-        if passing is not None:
-            options |= {"trailer": passing.trailer, "watch": passing.watch(None)}
+        watchers = _watchers(layout, self._options)
+        if watchers is not None:
+            options |= {"trailer": watchers.trailer, "watch": watchers.watch(None)}
         write_layout(layout, stream, borrow=True, **options)
         stream.check(sync=self._sync)
         sha256 = stream.digest.hexdigest() if isinstance(stream, _HashedStream) else None
-        return Stored(layout.size_bytes, 0, sha256, passing.store() if passing is not None else {})
+        return Stored(
+            layout.size_bytes, 0, sha256, watchers.store() if watchers is not None else {}
+        )
 
 
 def standard_stream() -> _Unseekable:
@@ -457,7 +459,7 @@ def refuse_overwriting(
     for flag, path in files.items():
         output = open_text_output(path)
         output.refuse_inputs(inputs)
-        if was_made_by(flag, path):
+        if is_earlier_output(flag, path):
             older.append(output)
         for other, taken in made.items():
             if taken is not None and may_be_one_file(path, taken):
@@ -466,7 +468,7 @@ def refuse_overwriting(
     return older
 
 
-def was_made_by(flag: str, path: str) -> bool:
+def is_earlier_output(flag: str, path: str) -> bool:
     """Whether the file at ``path`` looks like one that an earlier run made for this option.
 
     Such a file is left out of a source that contains it; any other file there is the user's.

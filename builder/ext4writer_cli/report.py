@@ -28,7 +28,7 @@ class Report(ImageReport):
     """Stage -> seconds of wall time that it took."""
     sources: Sequence[SourceReport] = ()
     """The sources in order; later ones lie over earlier ones."""
-    passed: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
     """Further keys of the JSON object, such as digests computed while the image was written."""
 
     @classmethod
@@ -38,11 +38,11 @@ class Report(ImageReport):
         image: str | None,
         seconds: Mapping[str, float],
         sources: Sequence[SourceReport] = (),
-        passed: Mapping[str, Any] = MappingProxyType({}),
+        extra: Mapping[str, Any] = MappingProxyType({}),
     ) -> Report:
         """The report of a planned image."""
         facts = vars(layout.report())
-        return cls(image=image, seconds=seconds, sources=tuple(sources), passed=passed, **facts)
+        return cls(image=image, seconds=seconds, sources=tuple(sources), extra=extra, **facts)
 
     def as_json(self) -> str:
         """One JSON object, as docs/report.schema.json describes it."""
@@ -55,9 +55,9 @@ class Report(ImageReport):
             "version": __version__,
             "sources": [source._asdict() for source in self.sources],
             "seconds": {stage: round(spent, 3) for stage, spent in self.seconds.items()},
-            **self.passed,
+            **self.extra,
         }
-        del facts["passed"]
+        del facts["extra"]
         first = ("schema", "version", "image")
         ordered = {key: facts[key] for key in first} | facts
         return json.dumps(ordered, indent=2)
@@ -79,7 +79,7 @@ class Report(ImageReport):
             yield f"The image would have {size}"
         else:
             name = "standard output" if self.image == "-" else display_path(self.image)
-            part = self.passed.get("part")
+            part = self.extra.get("part")
             of = (
                 ""
                 if part is None
@@ -92,11 +92,11 @@ class Report(ImageReport):
             width = max(len(source.kind) for source in self.sources)
             for source in self.sources:
                 yield from _source(source, width)
-        verity = self.passed.get("dm_verity")
+        verity = self.extra.get("dm_verity")
         if verity is not None:
             yield "dm-verity"
             yield from table({"root hash": verity["root_hash"], "salt": verity["salt"] or "-"})
-        base = self.passed.get("base")
+        base = self.extra.get("base")
         if base is not None:
             yield "Blocks, compared with the base"
             yield from numbers(
@@ -127,7 +127,7 @@ def _source(source: SourceReport, width: int) -> Iterator[str]:
             yield f"    {title:{titles}}  {text}"
 
 
-def tell_losses(losses: Sequence[Loss]) -> None:
+def print_losses(losses: Sequence[Loss]) -> None:
     """Print on standard error what the output could not keep exactly."""
     from ext4writer.planning.report_text import LOSSES_SHOWN
 

@@ -58,9 +58,9 @@ def parse_source(text: str) -> SourceArgument:
         source, target = text, ""
     settings: list[tuple[str, str]] = []
     if "=" in source and not os.path.lexists(source):
-        from .source_settings import take_settings
+        from .source_settings import parse_settings
 
-        source, settings = take_settings(source)
+        source, settings = parse_settings(source)
     kind, colon, rest = source.partition(":")
     if not colon or kind not in TAKES_REFERENCE:
         if colon:
@@ -91,9 +91,9 @@ def parse_source(text: str) -> SourceArgument:
 
 def _target(text: str, target: str) -> bytes:
     if "=" in target and not target.endswith("/"):
-        from .source_settings import take_settings
+        from .source_settings import parse_settings
 
-        folder, settings = take_settings(target)
+        folder, settings = parse_settings(target)
         if settings:
             before = text.removesuffix(f"::/{target}")
             moved = "".join(f",{key}={value}" for key, value in settings)

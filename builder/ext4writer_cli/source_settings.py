@@ -74,7 +74,7 @@ class SourceSettings:
         return compile_rules(self._rules)
 
 
-def take_settings(text: str) -> tuple[str, list[tuple[str, str]]]:
+def parse_settings(text: str) -> tuple[str, list[tuple[str, str]]]:
     """Parse ``PATH[,KEY=VALUE]...`` or ``PATH[KEY=VALUE,...]``.
 
     A comma that no key follows belongs to the path, or to the value before it.

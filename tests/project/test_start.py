@@ -95,9 +95,9 @@ def test_an_image_loads_what_it_needs(source: str, tmp_path: Path) -> None:
     )
     assert not names & {f"ext4writer.{name}" for name in unused}
     assert others <= {"click", "inspect"}  # click needs it
-    # Generous; they were 126 and 27,038 when this was written.
+    # Generous, since docstrings and comments count; they were 126 and 27,038 at first.
     assert len(names) <= 126
-    assert lines <= 27_300
+    assert lines <= 27_500
 
 
 def test_the_version_needs_no_metadata_of_packages() -> None:

@@ -1,1 +1,1 @@
-"""mke2fs's own command line, in front of the same library."""
+"""The command line of mke2fs(8), based on the same library."""

@@ -1,7 +1,7 @@
-"""The arguments of mke2fs(8), read as its getopt(3) reads them.
+"""The arguments of mke2fs(8), parsed as mke2fs parses them with getopt(3).
 
-Rules: e2fsprogs misc/mke2fs.c:PRS and parse_extended_opts, misc/util.c:parse_journal_opts. Options
-of two dashes are ours; mke2fs has none.
+Rules: e2fsprogs misc/mke2fs.c:PRS and parse_extended_opts, misc/util.c:parse_journal_opts. mke2fs
+has no long options; those here are ext4writer's own.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from ext4writer.bits import is_power_of_two, log2
 from ext4writer.late_dataclasses import dataclass, field
 from ext4writer.ondisk.superblock import EXT4_LABEL_MAX
 
-from .numbers import decimal, options_in, parse_num_blocks, strtoul, whole
-from .refusal import Mistake, Refusal, not_here
+from .numbers import floating, integer, options_in, parse_num_blocks, strtoul
+from .refusal import Mistake, Refusal, unsupported
 
 TAKE_VALUE = "bCdeEgGiIJlLmMNoORrsTtUz"
 FLAGS = "cjnqvDFKSV"
@@ -41,12 +41,12 @@ def usage(program: str) -> str:
 
 @dataclass
 class Journal:
-    """What -j and -J say."""
+    """The values of -j and -J."""
 
     size: int = 0
-    """In MiB; below 0 is the default size, and 0 is what the features say."""
+    """In MiB; negative means the default size, 0 leaves the decision to the features."""
     fast_commit_size: int = 0
-    """In KiB; 0 is not given."""
+    """In KiB; 0 means not given."""
     location: str | None = None
     device: str | None = None
     v1_superblock: bool = False
@@ -54,13 +54,13 @@ class Journal:
 
 @dataclass
 class Arguments:
-    """What the command line says. Numbers are as given; None is not given."""
+    """A parsed command line. Numbers are as given; None, 0 or an empty text means not given."""
 
     program: str
     device: str = ""
     size: str | None = None
     block_size: int = 0
-    """0 is not given, below 0 is at least this size."""
+    """In bytes; a negative number means at least this size."""
     cluster_size: int = 0
     source: str | None = None
     errors: str | None = None
@@ -85,16 +85,16 @@ class Arguments:
     uuid: str | None = None
     verbose: bool = False
     show_version: bool = False
-    ours: list[str] = field(default_factory=list)
-    """Options of two dashes, with their values, in order."""
+    long_options: list[str] = field(default_factory=list)
+    """Long options and their values, in order."""
     keep: bool = False
-    """Not to discard what is there."""
+    """Whether not to discard existing content."""
     warnings: list[str] = field(default_factory=list)
     """For standard error, in order."""
 
 
 def read_arguments(program: str, given: Sequence[str]) -> Arguments:
-    """Read a command line; raises :class:`Refusal`."""
+    """Parse a command line; raises :class:`Refusal`."""
     found = Arguments(program)
     if program in ("mkfs.ext3", "mke3fs"):
         found.journal.size = -1
@@ -103,10 +103,10 @@ def read_arguments(program: str, given: Sequence[str]) -> Arguments:
         if name == "":
             places.append(value)
         elif name.startswith("--"):
-            found.ours += [name] if value == "" else [name, value]
+            found.long_options += [name] if value == "" else [name, value]
         else:
             _take(found, name, value)
-    if found.show_version or "--help" in found.ours:
+    if found.show_version or "--help" in found.long_options:
         return found
     if not places or len(places) > 2:
         raise Refusal(usage(program))
@@ -157,7 +157,7 @@ def _options(program: str, given: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _number(text: str, problem: str) -> int:
-    number = whole(text)
+    number = integer(text)
     if number is None:
         raise Mistake(problem)
     return number
@@ -174,7 +174,7 @@ def _take(found: Arguments, letter: str, value: str) -> None:
             raise Mistake(f"The -{letter} option may only be used once")
         setattr(found, name, value)
     elif letter in _REFUSED:
-        raise not_here(f"-{letter}", _REFUSED[letter])
+        raise unsupported(f"-{letter}", _REFUSED[letter])
     else:
         _CONVERTED[letter](found, value)
 
@@ -189,7 +189,7 @@ _SIMPLE = {
 _SWITCHES = {"n": "dry_run", "q": "quiet", "v": "verbose", "V": "show_version"}
 _ONCE = {"t": "fs_type", "T": "usage_types"}
 _REFUSED = {
-    "c": "nothing is searched for bad blocks; badblocks(8) does it, and writes a list for -l",
+    "c": "devices are not searched for bad blocks; badblocks(8) can write a list for -l",
     "S": "superblocks are never written alone; e2fsck -b repairs from a backup",
     "z": "no undo file is written; copy the first blocks with e2image -r instead",
 }
@@ -253,11 +253,11 @@ def _journal(found: Arguments, text: str) -> None:
     for token in options_in(text):
         name, equals, value = token.partition("=")
         journal = found.journal
-        if name == "size" and equals and whole(value) is not None:
-            size = whole(value) or 0
+        if name == "size" and equals and integer(value) is not None:
+            size = integer(value) or 0
             journal.size = size if size < 1 << 63 else -1
-        elif name == "fast_commit_size" and equals and whole(value) is not None:
-            journal.fast_commit_size = whole(value) or 0
+        elif name == "fast_commit_size" and equals and integer(value) is not None:
+            journal.fast_commit_size = integer(value) or 0
         elif name == "location" and equals:
             journal.location = value
         elif name == "device" and equals and value:
@@ -291,7 +291,7 @@ def _label(found: Arguments, text: str) -> None:
 
 
 def _reserved(found: Arguments, text: str) -> None:
-    percent = decimal(text)
+    percent = floating(text)
     if percent is None or not 0 <= percent <= 50:
         raise Mistake(f"invalid reserved blocks percent - {text}")
     found.reserved_percent = percent
@@ -339,7 +339,7 @@ def _keep(found: Arguments, _: str) -> None:
 
 
 def _direct(found: Arguments, _: str) -> None:
-    """How the blocks are written changes none of them."""
+    """Ignore -D: direct I/O does not change what is written."""
 
 
 def _features(found: Arguments, text: str) -> None:
@@ -375,7 +375,7 @@ _CONVERTED = {
 
 @dataclass
 class Extended:
-    """What -E says, and ``options`` of mke2fs.conf."""
+    """The values of -E, and of ``options`` in mke2fs.conf."""
 
     desc_size: int | None = None
     hash_seed: str | None = None
@@ -398,7 +398,7 @@ class Extended:
     orphan_file_size: str | None = None
     android_sparse: bool = False
     lazy_itable_init: bool | None = None
-    """None for what mke2fs.conf says."""
+    """None for the value in mke2fs.conf."""
     discard: bool | None = None
     assume_storage_prezeroed: bool = False
 
@@ -446,11 +446,11 @@ _NUMBERS = {
     "stripe_width": ("stripe_width", "Invalid stripe-width parameter: {}\n"),
 }
 _BOOLEANS = ("packed_meta_blocks", "lazy_itable_init", "assume_storage_prezeroed")
-"""Set without a number, and with any but 0."""
+"""Options that are set by a number other than 0, or without a number."""
 
 
 def read_extended(text: str, found: Extended) -> None:
-    """Take the options of one ``-E`` into ``found``; raises :class:`Refusal` for a wrong one."""
+    """Parse the options of one ``-E`` into ``found``; raises :class:`Refusal` for a bad one."""
     problems: list[str] = []
     bad = ""
     for token in options_in(text):
@@ -463,7 +463,7 @@ def read_extended(text: str, found: Extended) -> None:
                 setattr(found, _TEXTS[name], given)
         elif name in _NUMBERS:
             field_name, problem = _NUMBERS[name]
-            number = None if given is None else whole(given)
+            number = None if given is None else integer(given)
             if given is None:
                 problems, bad = [*problems, ""], name
             elif (
@@ -485,7 +485,7 @@ def read_extended(text: str, found: Extended) -> None:
         elif name in ("discard", "nodiscard"):
             found.discard = name == "discard"
         elif name == "lazy_journal_init":
-            continue  # a journal is zeros at once, as holes where the output has them
+            continue  # the journal is always zeroed, with holes where the output supports them
         elif name == "root_owner":
             problem = _root_owner(found, given)
             problems += [problem] if problem else []
@@ -500,7 +500,7 @@ def read_extended(text: str, found: Extended) -> None:
 
 
 def _revision_of(given: str) -> int:
-    number = whole(given)
+    number = integer(given)
     if number is None:
         raise Mistake(f"bad revision level - {given}")
     if number > 1:
@@ -513,7 +513,7 @@ def _root_owner(found: Extended, given: str | None) -> str:
         found.root_owner = (os.getuid(), os.getgid())
         return ""
     first, colon, second = given.partition(":")
-    uid, gid = whole(first), whole(second)
+    uid, gid = integer(first), integer(second)
     if not colon or uid is None or gid is None or max(uid, gid) > ID_MOST:
         return f"Invalid root_owner: '{given}'\n"
     found.root_owner = (uid, gid)

@@ -1,4 +1,4 @@
-"""The command: ``ext4writer mke2fs``, and mke2fs and mkfs.ext4 by the name that it is called by."""
+"""The command ``ext4writer mke2fs``, which also runs when the program is called mkfs.ext4 etc."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ..options import ScanOptions
     from .huge_files import HugeFiles
-    from .own_options import Own
+    from .own_options import LongOptions
     from .settings import Clock, Settings
     from .target import Target
 
@@ -32,12 +32,14 @@ _V1_JOURNAL = (
     "journal_superblock.s_nr_users=0",
     f"journal_superblock.s_uuid=hex:{'00' * 16}",
 )
-"""A journal of version 1 (misc/util.c:parse_journal_opts, v1_superblock), without what came later:
-fields that mke2fs leaves there, and that e2fsck then clears."""
+"""Overrides for a journal superblock of version 1 (misc/util.c:parse_journal_opts, v1_superblock).
+
+They clear the fields that only version 2 has. mke2fs leaves values there, which e2fsck clears.
+"""
 
 
 def run(program: str, given: Sequence[str]) -> int:
-    """Make a file system as the arguments say; return the exit status."""
+    """Make the file system that the arguments describe; return the exit status."""
     console = Console()
     try:
         return _run(program, given, console)
@@ -54,7 +56,7 @@ def run(program: str, given: Sequence[str]) -> int:
 
 def _run(program: str, given: Sequence[str], console: Console) -> int:
     arguments = read_arguments(program, given)
-    if "--help" in arguments.ours:
+    if "--help" in arguments.long_options:
         from .own_options import help_page
 
         console.out(help_page(program) + "\n", always=True)
@@ -69,9 +71,9 @@ def _run(program: str, given: Sequence[str], console: Console) -> int:
 
         console.err(f"\tUsing ext4writer {__version__}\n")
         return 0
-    own = _own(arguments)
+    own = _long_options(arguments)
     if own is not None and own.install_links is not None:
-        raise Mistake("--install-links stands alone, without a device")
+        raise Mistake("--install-links cannot be combined with other arguments")
 
     from .profile import Profile
     from .target import Target
@@ -81,17 +83,17 @@ def _run(program: str, given: Sequence[str], console: Console) -> int:
     target = Target(arguments.device)
     target.refuse_if_used(arguments.force, console)
     if arguments.journal.device is not None:
-        from .external_journal import found_by_name
+        from .external_journal import device_path
 
-        arguments.journal.device = found_by_name(arguments.journal.device)
+        arguments.journal.device = device_path(arguments.journal.device)
         Target(arguments.journal.device).refuse_if_used(arguments.force, console, "journal")
 
-    from .settings import JournalDevice, clock_of, identify, settle
+    from .settings import JournalDevice, clock_of, derive_settings, identify
 
     with console.held() as said:
-        settings = settle(arguments, profile, target, console)
+        settings = derive_settings(arguments, profile, target, console)
         if not arguments.dry_run:
-            target.refuse_if_it_cannot_be_made()
+            target.refuse_if_not_creatable()
             if said and not console.quiet:
                 said.insert(0, target.announcement())
     offset = settings.extended.offset
@@ -119,20 +121,20 @@ def _run(program: str, given: Sequence[str], console: Console) -> int:
             leading_hole=own.leading_hole,
             identity=own.identity,
         )
-    _Making(arguments, settings, target, console, own, clock).make(spec)
+    _FileSystemMaker(arguments, settings, target, console, own, clock).make(spec)
     return 0
 
 
-def _own(arguments: Arguments) -> Own | None:
-    if not arguments.ours:
+def _long_options(arguments: Arguments) -> LongOptions | None:
+    if not arguments.long_options:
         return None
-    from .own_options import read_own
+    from .own_options import parse_long_options
 
-    return read_own(arguments.ours)
+    return parse_long_options(arguments.long_options)
 
 
-class _Making:
-    """The way from a Spec to a written file system."""
+class _FileSystemMaker:
+    """Makes a file system from a Spec: tree, plan, output."""
 
     def __init__(
         self,
@@ -140,7 +142,7 @@ class _Making:
         settings: Settings,
         target: Target,
         console: Console,
-        own: Own | None,
+        own: LongOptions | None,
         clock: Clock,
     ) -> None:
         self._arguments = arguments
@@ -153,7 +155,7 @@ class _Making:
         self._no_huge_files = ""
 
     def make(self, spec: Spec) -> None:
-        """Plan and write, or only show what would be made; raises :class:`Refusal`."""
+        """Plan and write, or with -n only show the plan; raises :class:`Refusal`."""
         import gc
 
         from ext4writer import ProcessPool, SpecError
@@ -161,9 +163,9 @@ class _Making:
 
         from ..signals import cancel_on_signals
         from ..spool import Spool
-        from .settings import said_of_option
+        from .settings import option_mistake
 
-        # The UUID is shown only beside places of backups; it comes from the plan if none is given.
+        # The UUID is printed only with the list of backups. Unless given, it comes from the plan.
         shows_no_plan = spec.uuid is not None or self._settings.numbers.groups == 1
         if self._arguments.dry_run and self._arguments.source is None and shows_no_plan:
             self._show(spec.uuid.bytes if spec.uuid is not None else None)
@@ -180,12 +182,12 @@ class _Making:
                 layout = self._with_huge_files(tree, spec, pool, cancel)
                 if layout is None:
                     layout = self._planned(tree, spec, pool, cancel)
-                self._tell_of_losses(layout)
+                self._print_losses(layout)
                 self._show(layout.uuid.bytes)
                 if not self._arguments.dry_run:
                     self._write(layout, pool, cancel)
         except SpecError as error:
-            raise said_of_option(error) from error
+            raise option_mistake(error) from error
         except Ext4WriterError as error:
             raise Mistake(" ".join(str(error).split("\n"))) from error
 
@@ -199,7 +201,7 @@ class _Making:
     # -- the tree ------------------------------------------------------------------------------
 
     def _tree(self, spec: Spec, spool: object, pool: ProcessPool, cancel: Cancel) -> Tree:
-        """What -d names, or an empty tree, with the root and the rules that are asked for."""
+        """Return the tree that -d names, or an empty one, after applying rules and root options."""
         from ext4writer import Tree
 
         own, extended = self._own, self._settings.extended
@@ -283,9 +285,9 @@ class _Making:
     def _with_huge_files(
         self, tree: Tree, spec: Spec, pool: ProcessPool, cancel: Cancel
     ) -> Layout | None:
-        """The plan with the files of ``make_hugefiles``, or None if there are none.
+        """Plan with the files of ``make_hugefiles``; return None if there are none.
 
-        How large they are depends on what is free in a file system without other files.
+        Their sizes depend on the free blocks of a file system without any other files.
         """
         settings = self._settings
         if not settings.profile.bool_for(settings.types, "make_hugefiles", False):
@@ -318,7 +320,7 @@ class _Making:
         hints = huge_files.hints(wanted, runs, layout, self._settings.numbers)
         return Layout(plan_image(tree, layout.spec, hints=hints, processes=pool, cancel=cancel))
 
-    def _tell_of_losses(self, layout: Layout) -> None:
+    def _print_losses(self, layout: Layout) -> None:
         losses = layout.losses
         if not losses:
             return
@@ -337,19 +339,19 @@ class _Making:
     # -- what is printed, and written ---------------------------------------------------------
 
     def _show(self, uuid: bytes | None) -> None:
-        """misc/mke2fs.c:show_stats; also with -q if nothing else is done."""
+        """Print the statistics (misc/mke2fs.c:show_stats); with -n even if -q is given."""
         from .stats import stats, unused
 
         always = self._arguments.dry_run
         if not always:
             self._console.out(self._target.announcement())
-        self._tell_of_zeros()
+        self._print_discards()
         if always or not self._console.quiet:
             self._console.err(unused(self._settings, self._arguments))
         self._console.out(stats(self._settings, self._arguments, uuid), always=always)
 
-    def _tell_of_zeros(self) -> None:
-        """misc/mke2fs.c:main, before the file system is shown."""
+    def _print_discards(self) -> None:
+        """Print whether blocks are discarded or already zero (misc/mke2fs.c:main)."""
         console, verbose = self._console, self._arguments.verbose
         if self._settings.extended.assume_storage_prezeroed and verbose:
             console.out(
@@ -361,13 +363,13 @@ class _Making:
         discards = self._settings.discards and (self._target.can_discard() or not device)
         if discards and not self._arguments.dry_run:
             console.numeric("Discarding device blocks: ", self._settings.numbers.blocks)
-            # What a device returns after that is not known.
+            # It is unknown what a device returns after a discard.
             if verbose and not device:
                 text = "Discard succeeded and will return 0s - skipping inode table wipe\n"
                 console.out(text, always=True)
 
     def _write_journal(self, layout: Layout) -> None:
-        """Give an external journal to the file system."""
+        """Write the external journal of the file system, if it has one."""
         place = self._arguments.journal.device
         if place is None:
             return
@@ -378,15 +380,15 @@ class _Making:
         self._console.out("done\n")
 
     def _overrides(self) -> tuple[str, ...]:
-        """What mke2fs makes and no Spec asks for."""
+        """Overrides for fields that mke2fs writes and a Spec cannot request."""
         settings = self._settings
         is_v1 = self._arguments.journal.v1_superblock and settings.journal_blocks
         return (*(_V1_JOURNAL if is_v1 else ()), *settings.overrides)
 
     def _free_blocks(self) -> str:
-        """What mke2fs leaves where the file system reads nothing.
+        """How mke2fs leaves free blocks, as a value of ``write_layout(free_blocks=...)``.
 
-        What a file holds is discarded, and where that is not wanted there are zeros as well.
+        In a file they are zeros with and without a discard.
         """
         if not self._target.is_device:
             return "zero"
@@ -444,7 +446,7 @@ class _Making:
 
 
 def main(program: str, given: Sequence[str]) -> int:
-    """Run the command line; failures of the host are one line, too."""
+    """Run the command line and return its exit status; every failure is one line."""
     from ..streams import open_missing
 
     open_missing()
@@ -467,7 +469,7 @@ def _links(program: str, given: Sequence[str]) -> int:
     if len(given) == 1 and "=" in given[0]:
         given = given[0].split("=", 1)
     if len(given) != 2 or given[0] != "--install-links":
-        console.err(f"{program}: --install-links DIR stands alone\n")
+        console.err(f"{program}: --install-links DIR cannot be combined with other arguments\n")
         return 1
     from .links import install
 

@@ -1,4 +1,4 @@
-"""What the command prints, in mke2fs's own words."""
+"""Prints what mke2fs prints, in its own words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NoReturn
 from .refusal import Refusal
 
 VERSION = "1.47.4 (6-Mar-2025)"
-"""The mke2fs whose options and words these are, in the form by which scripts know the line."""
+"""The version of mke2fs that is imitated, in the format that scripts expect in this line."""
 
 
 class Console:
@@ -24,7 +24,7 @@ class Console:
         self._held: list[str] | None = None
 
     def out(self, text: str, *, always: bool = False) -> None:
-        """Print for scripts that read it; nothing with -q, unless it is printed ``always``."""
+        """Print on standard output; with -q only if ``always`` is set."""
         if not text or (self.quiet and not always):
             return
         if self._held is not None:
@@ -36,11 +36,11 @@ class Console:
         except BrokenPipeError:
             raise
         except OSError:
-            """A file system is made even if no message can be printed, as mke2fs does."""
+            """As in mke2fs, the file system is created even if no message can be printed."""
 
     @contextmanager
     def held(self) -> Iterator[list[str]]:
-        """Yield a list that takes what is printed; it is printed at the end."""
+        """Collect what is printed in the list that this yields; print it at the end."""
         said: list[str] = []
         self._held = said
         try:
@@ -61,17 +61,17 @@ class Console:
     def numeric(
         self, label: str, most: int, end: str = "done                            \n"
     ) -> None:
-        """One stage that counts up to ``most``, when it is done (lib/ext2fs/progress.c).
+        """Print a completed stage that counted up to ``most`` (lib/ext2fs/progress.c).
 
-        With 0 it does not count.
+        With 0 the stage has no counter.
         """
         width = 2 * len(str(most)) + 1 if most else 0
         self.out(f"{label}{' ' * width}{chr(8) * width}{end}")
 
     def proceed(self, delay: int = -1) -> None:
-        """Ask whether to go on; raises :class:`Refusal` unless the answer is yes.
+        """Ask whether to proceed; raises :class:`Refusal` unless the answer is yes.
 
-        After ``delay`` seconds, if that is above 0, the answer is yes (misc/util.c).
+        Without an answer for ``delay`` seconds, if positive, proceed (misc/util.c).
         """
         self._release()
         if delay > 0:
@@ -100,5 +100,5 @@ class Console:
 
     @staticmethod
     def is_interactive() -> bool:
-        """Whether a person is there to be asked."""
+        """Whether standard input and output are terminals, so that a user can answer."""
         return os.isatty(0) and os.isatty(1)

@@ -1,4 +1,4 @@
-"""Journals in devices of their own: made by -O journal_dev, used by -J device=."""
+"""External journals: created by -O journal_dev, used by -J device=."""
 
 from __future__ import annotations
 
@@ -30,27 +30,29 @@ if TYPE_CHECKING:
     from .target import Target
 
 
-class Existing(NamedTuple):
-    """A journal device that is there."""
+class ExistingJournal(NamedTuple):
+    """An existing journal device."""
 
     block_size: int
+    """In bytes."""
     blocks: int
     uuid: UUID
     device: int
-    """Its number, as stat(2) has it; 0 for a file."""
+    """The device number (``st_rdev``); 0 for a file."""
 
 
-def found_by_name(name: str) -> str:
-    """The path of the device that ``UUID=`` or ``LABEL=`` means; anything else is a path already.
+def device_path(name: str) -> str:
+    """Return the path of the journal device for ``UUID=...`` or ``LABEL=...``.
 
-    Raises :class:`Mistake` if no journal device of this machine has that UUID or label.
+    Any other ``name`` is a path and returned unchanged. Raises :class:`Mistake` if no journal
+    device of this machine has that UUID or label.
     """
     kind, _, wanted = name.partition("=")
     if kind not in ("UUID", "LABEL"):
         return name
     with suppress(OSError), open("/proc/partitions", encoding="utf-8") as file:
         for line in file:
-            # After the title: major, minor, blocks, name; its slashes are written so.
+            # After the heading, columns are major, minor, blocks and name, with ! for slashes.
             path = "/dev/" + line.split()[-1].replace("!", "/") if line.split() else ""
             with suppress(OSError, RecordError, ValueError), open(path, "rb") as device:
                 device.seek(SUPERBLOCK_OFFSET)
@@ -62,10 +64,10 @@ def found_by_name(name: str) -> str:
                 is_ext = fields["s_magic"] == EXT4_SUPER_MAGIC
                 if is_ext and text[kind] == wanted and Format.of_superblock(data).journal_dev:
                     return path
-    raise Mistake(f"-J device={name}: no journal device here has that {kind}")
+    raise Mistake(f"-J device={name}: no journal device of this machine has that {kind}")
 
 
-def _superblock(path: str) -> tuple[Format, Existing]:
+def _superblock(path: str) -> tuple[Format, ExistingJournal]:
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
@@ -82,31 +84,36 @@ def _superblock(path: str) -> tuple[Format, Existing]:
     if fields["s_magic"] != EXT4_SUPER_MAGIC or not fmt.journal_dev:
         raise _none(path)
     if journal["s_nr_users"]:
-        raise Mistake(f"{path} is the journal of a file system; make it anew with -O journal_dev")
+        raise Mistake(
+            f"{path} is the journal of another file system; recreate it with -O journal_dev"
+        )
     blocks, uuid = fields["s_blocks_count_lo"], fields["s_uuid"]
     assert isinstance(blocks, int) and isinstance(uuid, bytes)
     number = status.st_rdev if stat.S_ISBLK(status.st_mode) else 0
-    return fmt, Existing(fmt.block_size, blocks, UUID(bytes=uuid), number)
+    return fmt, ExistingJournal(fmt.block_size, blocks, UUID(bytes=uuid), number)
 
 
 def _none(path: str) -> Mistake:
-    return Mistake(f"{path} is no journal device; make one with -O journal_dev")
+    return Mistake(f"{path} is not a journal device; create one with -O journal_dev")
 
 
 def block_size_of(path: str, least: int) -> int:
-    """Bytes of a block of a journal device, which the file system must have, too."""
+    """The block size in bytes of a journal device, which the file system must share.
+
+    Raises :class:`Mistake` if it is below ``least`` bytes.
+    """
     size = _superblock(path)[1].block_size
     if size < least:
         raise Mistake(f"Journal dev blocksize ({size}) smaller than minimum blocksize {least}\n")
     return size
 
 
-def existing_journal(path: str, block_size: int) -> Existing:
-    """The journal device at ``path``; raises :class:`Refusal` if it cannot be used."""
+def usable_journal(path: str, block_size: int) -> ExistingJournal:
+    """The journal device at ``path``; raises :class:`Mistake` if it cannot be used."""
     found = _superblock(path)[1]
     if found.block_size != block_size:
         raise Mistake(
-            f"{path} has blocks of {found.block_size} bytes, and the file system {block_size}"
+            f"{path} has blocks of {found.block_size} bytes, but the file system has {block_size}"
         )
     return found
 
@@ -119,11 +126,14 @@ def make_journal_device(
     clock: Clock,
     offset: int,
 ) -> None:
-    """Make a journal that no file system has yet (misc/mke2fs.c:create_journal_dev)."""
+    """Create a journal device that no file system uses yet (misc/mke2fs.c:create_journal_dev).
+
+    ``offset`` is in bytes. Raises :class:`Refusal`, and the library's errors.
+    """
     from ext4writer import Spec, SpecError, Tree, plan, write_journal
 
-    from .settings import chosen_hash_seed, chosen_uuid, said_of_option
-    from .writing import place_for
+    from .settings import chosen_hash_seed, chosen_uuid, option_mistake
+    from .writing import open_region
 
     block_size = wanted.options["block_size"]
     # fs/jbd2/journal.c:journal_reset counts from the first block of the log; mke2fs does not.
@@ -135,13 +145,13 @@ def make_journal_device(
         )
     if wanted.blocks > MAX_JOURNAL_DEVICE_BLOCKS:
         raise Refusal(
-            f"{arguments.device}: a journal has {MAX_JOURNAL_DEVICE_BLOCKS} blocks at most, not "
+            f"{arguments.device}: a journal has at most {MAX_JOURNAL_DEVICE_BLOCKS} blocks, not "
             f"{wanted.blocks}; give a smaller SIZE\n"
         )
     derived = clock.is_given
     try:
         spec = Spec(
-            # Only the journal is written; the file system itself has any size.
+            # Only the journal is written, so the size of the file system does not matter.
             size=8192 * block_size,
             journal=wanted.blocks * block_size,
             journal_device=True,
@@ -151,7 +161,7 @@ def make_journal_device(
             **wanted.options,
         )
     except SpecError as error:
-        raise said_of_option(error) from error
+        raise option_mistake(error) from error
     layout: Layout = plan(Tree(), spec)
     always = arguments.dry_run
     if not always:
@@ -162,7 +172,7 @@ def make_journal_device(
     console.out("Superblock backups stored on blocks: \n\n", always=always)
     if arguments.dry_run:
         return
-    with place_for(target, offset, layout.journal_bytes) as (path, begins):
+    with open_region(target, offset, layout.journal_bytes) as (path, begins):
         write_journal(layout, path, offset=begins, unused=True)
     console.numeric("Zeroing journal device: ", wanted.blocks, "")
     console.out("\n", always=True)

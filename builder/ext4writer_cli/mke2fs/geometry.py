@@ -1,7 +1,8 @@
-"""The numbers of a file system that mke2fs would make: groups, inodes, what is reserved.
+"""The geometry that mke2fs would choose: groups, inodes, reserved blocks.
 
-Rules: e2fsprogs lib/ext2fs/initialize.c:ext2fs_initialize. The planner of the library has the same
-rules for what follows from these numbers; here are those that mke2fs chooses itself.
+Rules: e2fsprogs lib/ext2fs/initialize.c:ext2fs_initialize. This module chooses the numbers that
+mke2fs chooses itself. The planner of the library derives everything else from them by the same
+rules.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from .refusal import Refusal
 MAX_32 = (1 << 32) - 1
 
 
-class Wanted(NamedTuple):
-    """What the options ask for."""
+class Request(NamedTuple):
+    """The geometry that the options request; all sizes are in bytes, all counts as named."""
 
     features: FeatureSet
     block_size: int
@@ -26,19 +27,19 @@ class Wanted(NamedTuple):
     inodes: int
     inode_size: int
     desc_size: int | None
-    """None for the usual one."""
+    """None for the default."""
     blocks_per_group: int
-    """Or clusters; 0 for as many as there can be."""
+    """Clusters per group with bigalloc; 0 for as many as possible."""
     reserved_gdt_blocks: int
-    """0 for what growth to 1,024 times the size needs."""
+    """0 for as many as growth to 1,024 times the size needs."""
     reserved_blocks: int
     groups_per_flex: int
     num_backup_sb: int
     first_meta_bg: int
 
 
-class Numbers(NamedTuple):
-    """What a file system has."""
+class Geometry(NamedTuple):
+    """The geometry of a file system."""
 
     format: Format
     blocks: int
@@ -53,7 +54,10 @@ class Numbers(NamedTuple):
 
     @property
     def free_blocks(self) -> int:
-        """Free blocks before any table of a flex group is placed, as ext2fs_initialize counts."""
+        """Free blocks as ext2fs_initialize counts them.
+
+        With flex_bg it counts before any bitmap or inode table is placed.
+        """
         fmt = self.format
         heads = len(fmt.super_groups(self.groups))
         head = 1 + fmt.gdt_blocks(self.groups) + self.reserved_gdt_blocks
@@ -76,7 +80,7 @@ def _too_many_inodes(device: str) -> Refusal:
     )
 
 
-def numbers_for(wanted: Wanted, device: str) -> Numbers:
+def choose_geometry(wanted: Request, device: str) -> Geometry:
     """Decide as ext2fs_initialize does; raises :class:`Refusal` where it fails."""
     per_group: int | None = wanted.blocks_per_group or None
     reserved_blocks = wanted.reserved_blocks
@@ -98,20 +102,23 @@ def numbers_for(wanted: Wanted, device: str) -> Numbers:
                 f"{device}: Invalid argument passed to ext2 library while setting up superblock\n"
             )
         found = _sized(wanted, fmt, blocks, reserved_blocks, device)
-        if isinstance(found, Numbers):
+        if isinstance(found, Geometry):
             return found
-        # Not computed again where no group is left out of the next try.
+        # ext2fs_initialize keeps this value if the next attempt does not drop the last group.
         reserved_blocks = found
-        # More inodes for each group than its bitmap has bits: try smaller groups.
+        # A group would need more inodes than its bitmap has bits: try smaller groups.
         if fmt.bigalloc or fmt.blocks_per_group < 256:
             raise _too_many_inodes(device)
         per_group = fmt.clusters_per_group - 8
 
 
 def _sized(
-    wanted: Wanted, fmt: Format, blocks: int, reserved_blocks: int, device: str
-) -> Numbers | int:
-    """The numbers with groups of this size; the reserve so far if they hold too few inodes."""
+    wanted: Request, fmt: Format, blocks: int, reserved_blocks: int, device: str
+) -> Geometry | int:
+    """Return the geometry with groups of this size.
+
+    If such groups hold too few inodes, return the number of reserved blocks computed so far.
+    """
     while True:
         groups = fmt.groups_for(blocks) if blocks > fmt.first_data_block else 0
         if groups <= 0:
@@ -145,15 +152,18 @@ def _sized(
         if groups == 1 and 0 < rest < least:
             raise _too_small(device)
         if not 0 < rest < least + 50:
-            return Numbers(sized, blocks, groups, per_group, reserved, reserved_blocks)
+            return Geometry(sized, blocks, groups, per_group, reserved, reserved_blocks)
         blocks -= rest
-        # With the rounding of its floating point numbers.
+        # The same floating-point arithmetic as in C, for the same rounding.
         ratio = 100.0 * wanted.reserved_blocks / wanted.blocks
         reserved_blocks = int(ratio * blocks / 100.0)
 
 
 def _inodes_per_group(fmt: Format, per_group: int, groups: int) -> int:
-    """Whole blocks of them and a multiple of 8, in all at least one that is not reserved."""
+    """Round the inodes of a group up to full inode table blocks, then down to a multiple of 8.
+
+    All groups together have at least one inode that is not reserved, and at most 2^32 - 1.
+    """
     per_group = min(per_group, 8 * fmt.block_size, (1 << 16) - fmt.inodes_per_block)
     while True:
         found = fmt.inode_table_blocks(per_group) * fmt.block_size // fmt.inode_size
@@ -167,7 +177,10 @@ def _inodes_per_group(fmt: Format, per_group: int, groups: int) -> int:
 
 
 def _for_growth(fmt: Format, blocks: int, descriptors: int) -> int:
-    """calc_reserved_gdt_blocks"""
+    """Descriptor blocks to reserve for growth (lib/ext2fs/initialize.c:calc_reserved_gdt_blocks).
+
+    ``descriptors`` are the descriptor blocks in use.
+    """
     most = blocks * 1024 if blocks < MAX_32 // 1024 else MAX_32
     wanted = fmt.gdt_blocks(fmt.groups_for(most)) - descriptors
     return min(wanted if wanted >= 0 else fmt.block_size // 4, fmt.block_size // 4)

@@ -1,4 +1,4 @@
-"""The files that ``make_hugefiles`` of mke2fs.conf(5) asks for: zeros that have their blocks.
+"""The files of zeros, with blocks allocated, that ``make_hugefiles`` of mke2fs.conf(5) requests.
 
 Rules: e2fsprogs misc/mk_hugefiles.c. Sizes and counts are in blocks.
 """
@@ -25,7 +25,7 @@ from .refusal import Refusal
 if TYPE_CHECKING:
     from ext4writer import Layout, Tree
 
-    from .geometry import Numbers
+    from .geometry import Geometry
     from .settings import Settings
     from .target import Target
 
@@ -33,23 +33,23 @@ EXTENT_MOST = 1 << 15
 """Blocks of the longest extent (EXT_INIT_MAX_LEN)."""
 EXTENTS_IN_INODE = 4
 HEADER_BYTES = 12
-"""Of a node of an extent tree, and of each of its entries."""
+"""Size of the header of an extent tree node, and of each of its entries."""
 
 Span = tuple[int, int]
-"""First block and end."""
+"""(First block, end)."""
 Run = tuple[int, int, int]
-"""First logical block, blocks, first physical block."""
+"""(First logical block, number of blocks, first physical block)."""
 
 
 class NoHugeFilesError(Exception):
-    """There are none of these files, for the reason that is its text.
+    """These files cannot be created, for the reason in the message.
 
-    mke2fs makes the file system without them then, and its exit status is 0.
+    mke2fs then makes the file system without them and exits with status 0.
     """
 
 
-class Wanted(NamedTuple):
-    """What the configuration says."""
+class FilesRequest(NamedTuple):
+    """The files that the configuration requests."""
 
     folder: bytes
     prefix: bytes
@@ -57,33 +57,34 @@ class Wanted(NamedTuple):
     owner: tuple[int, int]
     umask: int
     number: int
-    """0 for as many as there is room for."""
+    """How many files; 0 for as many as fit."""
     size: int
-    """Of each file; 0 shares out what is free."""
+    """Of each file; 0 divides the free blocks among the files."""
     slack: int
+    """Blocks to leave free."""
     align: int
-    """0 for none."""
+    """Alignment on the disk; 0 for none."""
     partition_start: int
 
     def folders(self) -> list[bytes]:
-        """The paths of the folders in which the files lie, from the top down."""
+        """The paths of the folder of the files and its parents, from the top down."""
         names = list(filter(None, self.folder.split(b"/")))
         return [b"/" + b"/".join(names[:end]) for end in range(1, len(names) + 1)]
 
 
 class HugeFiles(NamedTuple):
-    """What is made."""
+    """The files to create."""
 
-    wanted: Wanted
+    wanted: FilesRequest
     size: int
-    """Of each file, as mke2fs prints it; 0 if a single one takes what is left."""
+    """Of each file, as mke2fs prints it; 0 if a single file fills the free blocks."""
     runs: list[list[Run]]
-    """Of each file, at least one."""
+    """For each file, at least one run."""
     is_large: bool
     """Whether the feature large_file is needed."""
 
     def announcement(self) -> str:
-        """The line of a normal run."""
+        """The line that mke2fs prints without -q."""
         each = f"with {self.size} blocks each" if self.size else ""
         return f"Creating {len(self.runs)} huge file(s) {each}: done\n"
 
@@ -98,19 +99,20 @@ class HugeFiles(NamedTuple):
 
 
 class LinearDirectories(LayoutPolicy):
-    """The usual layout, with directories that take the blocks on which mke2fs counts.
+    """The default layout, but with as many directory blocks as mke2fs expects.
 
-    An index is a block more, and the size of the files may be such that no block is left.
+    An htree index would need one more block, and the files may leave none.
     """
 
     def indexed(self, blocks: int) -> bool:  # noqa: ARG002
         return False
 
 
-def wanted_files(settings: Settings, target: Target) -> Wanted:
-    """Read the configuration, which asks for such files.
+def wanted_files(settings: Settings, target: Target) -> FilesRequest:
+    """Read the configuration of these files.
 
-    Raises :class:`NoHugeFilesError` for a file system that cannot have them.
+    Raises :class:`NoHugeFilesError` if the file system has no extents, and :class:`Refusal` if the
+    partition is not aligned to clusters.
     """
     profile, types = settings.profile, settings.types
     if not settings.numbers.format.extent:
@@ -133,7 +135,7 @@ def wanted_files(settings: Settings, target: Target) -> Wanted:
                 f"cluster size {settings.numbers.format.cluster_size}.\n"
             )
     align = blocks("hugefiles_align", "0")
-    return Wanted(
+    return FilesRequest(
         os.fsencode(profile.text_for(types, "hugefiles_dir", "/") or "/"),
         os.fsencode(profile.text_for(types, "hugefiles_name", "hugefile") or ""),
         number("hugefiles_digits", 5),
@@ -148,17 +150,17 @@ def wanted_files(settings: Settings, target: Target) -> Wanted:
 
 
 def _aligned(block: int, align: int, partition_start: int = 0) -> int:
-    """The first block from ``block`` on that is aligned on the disk."""
+    """The first block, not before ``block``, that is aligned on the disk."""
     if not align:
         return block
     start = partition_start % align
     return round_up(block + start, align) - start
 
 
-def arranged(wanted: Wanted, layout: Layout) -> HugeFiles:
-    """Decide on the files of a file system that is ``layout`` so far.
+def arranged(wanted: FilesRequest, layout: Layout) -> HugeFiles:
+    """Choose size, number and blocks of the files in the free blocks of ``layout``.
 
-    Raises :class:`NoHugeFilesError` if there is no room.
+    Raises :class:`NoHugeFilesError` if they do not fit.
     """
     block_size = layout.block_size
     free = [(first // block_size, end // block_size) for first, end in layout.unused]
@@ -177,14 +179,14 @@ def arranged(wanted: Wanted, layout: Layout) -> HugeFiles:
         size = room // count
         room -= count // 16 + 1 + _tree_blocks(size, block_size) * count
         size = max(0, room) // count
-    # Room for trees of extents and entries of the folder.
+    # Blocks for extent trees and directory entries.
     slack += _tree_blocks(size or room, block_size) * count + count // 16 + 1
     start = _aligned(_after(free, slack), wanted.align, wanted.partition_start)
     rest = [(max(first, start), end) for first, end in free if end > start]
     if size:
         runs = list(_cut(rest, size, count))
         if len(runs) < count:
-            raise _no_room(f"there is room for {len(runs)} of {count} files")
+            raise _no_room(f"only {len(runs)} of {count} files fit")
     else:
         runs = list(_cut(rest, max(1, sum(end - first for first, end in rest)), count))
         if not runs:
@@ -197,9 +199,9 @@ def _no_room(why: str) -> NoHugeFilesError:
 
 
 def _tree_blocks(size: int, block_size: int) -> int:
-    """Blocks of the extent tree of a file of ``size`` blocks, as mke2fs allows for (calc_overhead).
+    """Blocks that mke2fs reserves for the extent tree of a file of ``size`` blocks (calc_overhead).
 
-    Its nodes are half full.
+    It assumes that nodes are half full.
     """
     count = ceil_div(size, EXTENT_MOST)
     if count <= EXTENTS_IN_INODE:
@@ -213,7 +215,7 @@ def _tree_blocks(size: int, block_size: int) -> int:
 
 
 def _after(free: Iterable[Span], slack: int) -> int:
-    """The block before which ``slack`` blocks are free (get_start_block)."""
+    """The first block that has ``slack`` free blocks before it (get_start_block)."""
     end = 0
     for first, end in free:
         if end - first > slack:
@@ -223,7 +225,7 @@ def _after(free: Iterable[Span], slack: int) -> int:
 
 
 def _cut(free: Iterable[Span], size: int, count: int) -> Iterator[list[Run]]:
-    """Yield the runs of ``count`` files of ``size`` blocks, from front to back."""
+    """Yield the runs of up to ``count`` files of ``size`` blocks, filling ``free`` in order."""
     runs: list[Run] = []
     done = 0
     for first, end in free:
@@ -239,8 +241,8 @@ def _cut(free: Iterable[Span], size: int, count: int) -> Iterator[list[Run]]:
                 runs, done, count = [], 0, count - 1
 
 
-def add_folders(tree: Tree, wanted: Wanted, mtime_ns: int) -> None:
-    """Put the folders of the files into ``tree``, as far as they are missing."""
+def add_folders(tree: Tree, wanted: FilesRequest, mtime_ns: int) -> None:
+    """Add the missing folders of the files to ``tree``."""
     uid, gid = wanted.owner
     for folder in wanted.folders():
         if folder not in tree:
@@ -251,9 +253,9 @@ def add_folders(tree: Tree, wanted: Wanted, mtime_ns: int) -> None:
 def add_files(
     tree: Tree, files: HugeFiles, block_size: int, mtime_ns: int
 ) -> dict[bytes, list[Run]]:
-    """Put the files and their folders into ``tree``; return the runs of each by path.
+    """Add the files and their folders to ``tree``; return path -> runs of the file.
 
-    Raises the library's errors for a name that is taken by something else.
+    Raises ``TreeError`` if something else has one of the names.
     """
     wanted = files.wanted
     add_folders(tree, wanted, mtime_ns)
@@ -269,8 +271,10 @@ def add_files(
     return found
 
 
-def hints(wanted: Wanted, runs: dict[bytes, list[Run]], layout: Layout, numbers: Numbers) -> Hints:
-    """What puts the files at their places, with the identity of ``layout``, which has them, too."""
+def hints(
+    wanted: FilesRequest, runs: dict[bytes, list[Run]], layout: Layout, numbers: Geometry
+) -> Hints:
+    """Hints that put the files into the given runs and keep geometry and UUIDs of ``layout``."""
     fmt = numbers.format
     first_ino = fmt.first_ino + 1 + len(wanted.folders())
     return Hints(

@@ -1,4 +1,4 @@
-"""The names by which mke2fs is called, for anyone who wants them in PATH."""
+"""Installs links with the names under which mke2fs is called."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ ALSO = ("mke3fs", "mke4fs")
 
 
 def install(folder: str) -> list[str]:
-    """Make a link in ``folder`` for each name; raises :class:`Refusal` if one of them exists."""
+    """Create a link in ``folder`` for each name and return their paths.
+
+    Raises :class:`Mistake` if one of the names exists; then no link is left.
+    """
     program = _program()
     made: list[str] = []
     try:
@@ -30,11 +33,11 @@ def install(folder: str) -> list[str]:
 
 
 def _program() -> str:
-    """The path of ``ext4writer``, which goes by the name that it is called by."""
+    """The path of the program, which behaves according to the name it is called by."""
     called = sys.argv[0]
     if os.path.basename(called) in ("ext4writer", *NAMES) and os.access(called, os.X_OK):
         return os.path.realpath(called)
     found = shutil.which("ext4writer")
     if found is None:
-        raise Mistake("ext4writer is not in PATH, so that no link can lead to it")
+        raise Mistake("ext4writer is not in PATH, so no link to it can be created")
     return os.path.realpath(found)

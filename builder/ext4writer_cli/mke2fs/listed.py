@@ -1,4 +1,4 @@
-"""The entry in the list of commands. The program starts the command without click."""
+"""The entry in the list of commands. The program runs the command itself without click."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="DEVICE [SIZE]")
 @click.pass_context
 def mke2fs(ctx: click.Context, /, arguments: tuple[str, ...]) -> None:
-    """Make a file system with the options and words of mke2fs(8); docs/mke2fs.md has them."""
+    """Make a file system with the options and messages of mke2fs(8); see docs/mke2fs.md."""
     from .command import main
 
     ctx.exit(main("mke2fs", arguments))

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# No regular expressions: to compile one takes longer than all else that is done with arguments.
+# No regular expressions: compiling one takes longer than reading all arguments without.
 _DIGITS = {8: "01234567", 10: "0123456789", 16: "0123456789abcdefABCDEF"}
 _OF_DECIMALS = frozenset("0123456789+-.eE")
 _OF_HEX = frozenset("0123456789abcdefABCDEFxXpP+-.")
@@ -17,7 +17,7 @@ _SHIFTS = {"t": 40, "g": 30, "m": 20, "k": 10}
 
 
 def strtoul(text: str, base: int = 0) -> tuple[int, str]:
-    """Return the number at the start of ``text``, of 64 bits, and what follows it."""
+    """Return the 64-bit number at the start of ``text``, and the text after it."""
     rest = text.lstrip()
     if base == 8:
         digits, rest = _digits(rest, 8)
@@ -38,22 +38,19 @@ def strtoul(text: str, base: int = 0) -> tuple[int, str]:
 
 
 def _digits(text: str, base: int) -> tuple[str, str]:
-    """The digits at the start of ``text``, and what follows them."""
+    """Split ``text`` after its leading digits."""
     rest = text.lstrip(_DIGITS[base])
     return text[: len(text) - len(rest)], rest
 
 
-def whole(text: str) -> int | None:
-    """Return the number that ``text`` is; None if anything follows it, or nothing is there."""
+def integer(text: str) -> int | None:
+    """Return the integer ``text``; None if it is empty or has trailing characters."""
     number, rest = strtoul(text)
     return None if rest or not text else number
 
 
-def decimal(text: str) -> float | None:
-    """Return the number that ``text`` is, as strtod(3) reads it; None if it is none.
-
-    What is no finite number is none here, too.
-    """
+def floating(text: str) -> float | None:
+    """Return the number ``text`` as strtod(3) reads it; None if it is invalid or not finite."""
     digits = text.lstrip(_BLANKS)
     is_hex = digits.lstrip("+-")[:2].lower() == "0x"
     if not digits or not (_OF_HEX if is_hex else _OF_DECIMALS).issuperset(digits):
@@ -65,7 +62,7 @@ def decimal(text: str) -> float | None:
 
 
 def options_in(text: str) -> Iterator[str]:
-    """Yield the options of -E and -J between commas; an empty one only if another one follows.
+    """Yield the options of -E and -J, split at commas; an empty last one is dropped.
 
     Rules: e2fsprogs misc/mke2fs.c:parse_extended_opts and misc/util.c:parse_journal_opts.
     """
@@ -75,7 +72,7 @@ def options_in(text: str) -> Iterator[str]:
 
 
 def feature_words(text: str) -> Iterator[str]:
-    """Yield the words of -O; blanks and single commas are between them.
+    """Yield the words of -O, which blanks and single commas separate.
 
     Rules: e2fsprogs lib/e2p/feature.c:e2p_edit_feature2.
     """
@@ -88,10 +85,10 @@ def feature_words(text: str) -> Iterator[str]:
 
 
 def parse_num_blocks(text: str, log_block_size: int) -> int:
-    """Return the number of blocks of 2 to the power of 10 + ``log_block_size`` bytes.
+    """Return a number of blocks of 2^(10 + ``log_block_size``) bytes, or of bytes if that is < 0.
 
-    A number without suffix is one of blocks, ``s`` is sectors, and ``k``, ``m``, ``g`` and ``t``
-    are bytes; below 0 the result is in bytes. 0 is returned for what is no number.
+    A number without a suffix counts blocks, or bytes; ``s`` counts sectors, and ``k``, ``m``, ``g``
+    and ``t`` are binary multiples of bytes. Returns 0 if ``text`` is not a number.
     """
     # e2fsprogs lib/e2p/parse_num.c:parse_num_blocks2
     number, rest = strtoul(text)

@@ -1,4 +1,4 @@
-"""The options of two dashes, which mke2fs does not have and ``build`` has."""
+"""The long options, which mke2fs does not have; they are options of ``build``."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 Kind = TypeVar("Kind")
 
 LEADING_HOLE = True
-"""A file may begin with a hole, as it may with mke2fs."""
+"""Whether a file may begin with a hole, as in mke2fs."""
 
 
-class Own(NamedTuple):
-    """What these options ask for."""
+class LongOptions(NamedTuple):
+    """The values of these options."""
 
     scan: ScanOptions
     selection: Selection
@@ -37,7 +37,7 @@ class Own(NamedTuple):
     identity: Literal["attributes", "content"]
     install_links: str | None
     paths: list[str]
-    """Files that they name."""
+    """Files of the host that the options name."""
 
 
 @cache
@@ -58,7 +58,7 @@ def _command() -> click.Command:
 
     @dataclass(frozen=True, eq=False, repr=False)
     class FrontOptions:
-        """The others."""
+        """The options that are in no other group."""
 
         HEADING = "Other options"
 
@@ -71,15 +71,15 @@ def _command() -> click.Command:
             "--install-links",
             type=PATH,
             metavar="DIR",
-            about="Make mke2fs, mkfs.ext2, mkfs.ext3 and mkfs.ext4 in DIR, which start this "
-            "program; nothing that exists there is replaced.",
+            about="Create links to this program named mke2fs, mkfs.ext2, mkfs.ext3 and mkfs.ext4 "
+            "in DIR; existing files are not replaced.",
         )
 
     command: Any = lambda **_: None  # noqa: E731
     command.__name__ = "mke2fs"
     command.__doc__ = (
         "Make an ext2, ext3 or ext4 file system with the options of mke2fs(8): "
-        "mke2fs [-options] [--options] DEVICE [SIZE]. docs/mke2fs.md has the differences."
+        "mke2fs [-options] [--options] DEVICE [SIZE]. docs/mke2fs.md lists the differences."
     )
     for name, kind in (("front", FrontOptions), ("rules", RuleOptions), ("scan", ScanOptions)):
         command = options(name, kind)(command)
@@ -89,7 +89,7 @@ def _command() -> click.Command:
 
 @cache
 def _kinds() -> dict[str, bool]:
-    """The long options, and whether each takes a value."""
+    """Long option -> whether it takes a value."""
     found = {"--help": False}
     for param in _command().params:
         for flag in (*param.opts, *param.secondary_opts):
@@ -99,21 +99,21 @@ def _kinds() -> dict[str, bool]:
 
 
 def takes_value(program: str, name: str) -> bool:
-    """Whether the long option ``name`` takes a value; raises :class:`Refusal` if there is none."""
+    """Whether the long option ``name`` takes a value; raises :class:`Refusal` if it is unknown."""
     if name not in _kinds():
         raise Refusal(f"{program}: unrecognized option '{name}'; {program} --help lists them\n")
     return _kinds()[name]
 
 
 def help_page(program: str) -> str:
-    """The page that lists these options."""
+    """The help page of the long options."""
     import click
 
     return _command().get_help(click.Context(_command(), info_name=program))
 
 
-def read_own(given: Sequence[str]) -> Own:
-    """Read the long options; raises :class:`Refusal`, and the library's errors."""
+def parse_long_options(given: Sequence[str]) -> LongOptions:
+    """Parse the long options; raises :class:`Mistake`, and the library's errors."""
     import click
 
     from ..options import ScanOptions, paths_in, usable_cpus
@@ -124,7 +124,7 @@ def read_own(given: Sequence[str]) -> Own:
         with command.make_context("mke2fs", list(given)) as ctx:
             scan, rules = _taken(ScanOptions, ctx.params), _taken(RuleOptions, ctx.params)
             front = ctx.params
-            return Own(
+            return LongOptions(
                 scan,
                 rules.selection(),
                 rules.compiled(),

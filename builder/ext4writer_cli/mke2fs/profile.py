@@ -1,7 +1,7 @@
-"""mke2fs.conf(5): the defaults of mke2fs 1.47, and other files of that form.
+"""mke2fs.conf(5): the defaults of mke2fs 1.47, and files in that format.
 
-Rules: e2fsprogs lib/support/profile.c:parse_line. The file of the host, /etc/mke2fs.conf, is not
-read, so that the same command gives the same image everywhere; MKE2FS_CONFIG names one.
+Rules: e2fsprogs lib/support/profile.c:parse_line. The host's /etc/mke2fs.conf is not read, so that
+the same command makes the same image everywhere; MKE2FS_CONFIG can name a file.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import re
 
-from .numbers import decimal, whole
+from .numbers import floating, integer
 from .refusal import Refusal
 
 Node = dict[str, "list[str | Node]"]
 
-# e2fsprogs misc/mke2fs.conf.in, without metadata_csum_seed and orphan_file as Debian 12 has it.
+# e2fsprogs misc/mke2fs.conf.in, without metadata_csum_seed and orphan_file, as in Debian 12.
 _DEFAULTS = "base_features=sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr;"
 _DEFAULTS += "default_mntopts=acl,user_xattr;enable_periodic_fsck=0;blocksize=4096;"
 _DEFAULTS += "inode_size=256;inode_ratio=16384"
@@ -55,11 +55,10 @@ class Profile:
 
     @classmethod
     def read(cls, path: str) -> Profile:
-        """The configuration in a file, or in the files of a directory, as get_dirlist takes them.
+        """Read the configuration in a file, or in the files that get_dirlist finds in a directory.
 
-        A file that does not exist gives the built-in one, as it does to mke2fs, and so does a
-        directory without such files. Raises :class:`Refusal` for one that cannot be read or is of
-        no such form.
+        If the file does not exist, or the directory has no such files, return the built-in
+        configuration, as mke2fs does. Raises :class:`Refusal` if a file cannot be read or parsed.
         """
         try:
             files = _files_of(path) if os.path.isdir(path) else [path]
@@ -78,7 +77,7 @@ class Profile:
         return cls(root)
 
     def string(self, *names: str) -> str | None:
-        """The first value under these names, one inside the other; None if there is none."""
+        """The first value at this path of nested sections, or None."""
         nodes: list[str | Node] = [self._root]
         for name in names:
             nodes = [
@@ -87,7 +86,7 @@ class Profile:
         return next((node for node in nodes if isinstance(node, str)), None)
 
     def has_type(self, name: str) -> bool:
-        """Whether there is a stanza of this name with something in it."""
+        """Whether there is a nonempty stanza of this name in ``fs_types``."""
         return any(
             isinstance(node, dict) and node
             for types in self._root.get("fs_types", ())
@@ -96,13 +95,13 @@ class Profile:
         )
 
     def option(self, name: str, default: int) -> int:
-        """A number of the section ``options``."""
+        """An integer of the section ``options``."""
         text = self.string("options", name) or ""
         negative = text.startswith("-")
-        number = whole(text[negative:])
+        number = integer(text[negative:])
         return default if number is None else -number if negative else number
 
-    # misc/mke2fs.c:get_string_from_profile and its like: the last type that says it counts.
+    # misc/mke2fs.c:get_string_from_profile and the like: the last type with a value wins.
 
     def text_for(self, types: list[str], name: str, default: str | None = None) -> str | None:
         for kind in reversed(types):
@@ -118,7 +117,7 @@ class Profile:
             text = self.string(*section, name)
             if text is not None:
                 negative = text.startswith("-")
-                number = whole(text[negative:])
+                number = integer(text[negative:])
                 if number is not None:
                     result = -number if negative else number
         return result
@@ -126,7 +125,7 @@ class Profile:
     def float_for(self, types: list[str], name: str, default: float) -> float:
         result = default
         for section in (("defaults",), *(("fs_types", kind) for kind in types)):
-            number = decimal(self.string(*section, name) or "")
+            number = floating(self.string(*section, name) or "")
             result = result if number is None else number
         return result
 
@@ -139,7 +138,7 @@ class Profile:
 
 
 def _files_of(folder: str) -> list[str]:
-    """The files of a directory whose names are letters, digits, - and _, so that none is hidden."""
+    """The files of a directory whose names have only letters, digits, - and _, sorted."""
     names = sorted(name for name in os.listdir(folder) if _OF_NAMES.issuperset(name))
     return list(filter(os.path.isfile, (os.path.join(folder, name) for name in names)))
 
@@ -169,7 +168,7 @@ def _parse(lines: list[str], path: str, root: Node) -> None:
             wants_brace = False
             continue
         if not started:
-            # All before the first section is a comment.
+            # Everything before the first section is a comment.
             if not line.startswith("["):
                 continue
             started = True
@@ -203,7 +202,7 @@ def _parse(lines: list[str], path: str, root: Node) -> None:
 
 
 def _ends(rest: str) -> bool:
-    """Whether nothing but a comment follows."""
+    """Whether only a comment follows."""
     return not rest or rest[0] in "#;"
 
 
@@ -215,7 +214,7 @@ def _word(matched: re.Match[str]) -> str:
 
 
 def _inside(parent: Node, name: str) -> Node:
-    """The section ``name`` of ``parent``, which is made if it is missing."""
+    """The section ``name`` of ``parent``, created if missing."""
     for node in parent.setdefault(name, []):
         if isinstance(node, dict):
             return node

@@ -1,10 +1,10 @@
-"""How the command ends when it does not do what it was asked for."""
+"""Exceptions that end the command with a message."""
 
 from __future__ import annotations
 
 
-class Refusal(Exception):  # noqa: N818 (it ends the command as mke2fs ends)
-    """Ends the command with status 1. The message is printed as it is, if there is one."""
+class Refusal(Exception):  # noqa: N818 (not always an error: the user may have answered no)
+    """Ends the command with status 1. The message, if any, is printed unchanged."""
 
     def __init__(self, message: str = "", *, to_stdout: bool = False) -> None:
         super().__init__(message)
@@ -13,9 +13,9 @@ class Refusal(Exception):  # noqa: N818 (it ends the command as mke2fs ends)
 
 
 class Mistake(Refusal):
-    """The same, with the name of the program before the message, as com_err(3) prints it."""
+    """A refusal whose message is printed after the program's name, as com_err(3) prints it."""
 
 
-def not_here(what: str, why: str) -> Mistake:
-    """The refusal of something that mke2fs does and this program does not."""
+def unsupported(what: str, why: str) -> Mistake:
+    """Return the refusal of a function of mke2fs that this program lacks."""
     return Mistake(f"{what} is not supported: {why}")

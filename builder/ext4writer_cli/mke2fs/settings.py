@@ -1,7 +1,7 @@
-"""From arguments, configuration and device to the numbers and the Spec of a file system.
+"""Derives the geometry and the Spec of a file system from arguments, configuration and device.
 
-Rules: e2fsprogs misc/mke2fs.c:PRS and main, in their order, so that of several mistakes the same
-one is reported.
+Rules: e2fsprogs misc/mke2fs.c:PRS and main. The checks are in the same order, so that the same one
+of several mistakes is reported.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from ext4writer.planning.spec import unfit_feature
 from ext4writer.planning.system_files.resize_inode import resize_inode_bytes
 
 from .arguments import MAX_BLOCK_SIZE, MIN_BLOCK_SIZE, Arguments, Extended, read_extended
-from .external_journal import block_size_of, existing_journal
-from .geometry import MAX_32, Numbers, Wanted, numbers_for
+from .external_journal import block_size_of, usable_journal
+from .geometry import MAX_32, Geometry, Request, choose_geometry
 from .numbers import feature_words, parse_num_blocks, strtoul
 from .own_options import LEADING_HOLE
 from .profile import Profile
@@ -45,7 +45,7 @@ MIN_DESC_SIZE_64BIT = 64
 JOURNAL_LIMITS = (1024, 10_240_000)
 CHECK_INTERVAL = 86400 * 180
 MAX_MOUNT_COUNT = 20
-"""s_max_mnt_count with enable_periodic_fsck, to which a jitter of the UUID is added."""
+"""s_max_mnt_count with enable_periodic_fsck, before a jitter derived from the UUID is added."""
 
 OK_FEATURES = (
     *("has_journal", "resize_inode", "dir_index", "ext_attr", "sparse_super2", "fast_commit"),
@@ -54,9 +54,9 @@ OK_FEATURES = (
     *("large_dir", "large_file", "huge_file", "dir_nlink", "extra_isize", "sparse_super"),
     *("uninit_bg", "bigalloc", "quota", "metadata_csum", "project", "verity"),
 )
-"""What mke2fs takes with -O (ok_features)."""
+"""The features that mke2fs accepts with -O (ok_features)."""
 _NOT_ITS_NAMES = ("gdt_csum",)
-"""Other names of features that the library knows and mke2fs does not."""
+"""Alternative names of features that the library accepts and mke2fs does not."""
 _QUOTA_KINDS = {
     "usr": "usr",
     "usrquota": "usr",
@@ -77,29 +77,29 @@ _SYSTEMS: dict[str, CreatorOs] = {
 
 
 class Clock(NamedTuple):
-    """What is not in the arguments: the time, and whether it was given."""
+    """The time of the file system, which the arguments do not contain."""
 
     seconds: int
     is_given: bool
-    """By SOURCE_DATE_EPOCH or E2FSPROGS_FAKE_TIME."""
+    """Whether SOURCE_DATE_EPOCH or E2FSPROGS_FAKE_TIME set it."""
 
 
 @dataclass
 class Settings:
-    """All decisions but those that the tree brings."""
+    """All decisions that do not depend on the tree."""
 
-    numbers: Numbers
+    numbers: Geometry
     options: dict[str, Any]
     """Keywords of the Spec, without UUID, hash seed and epoch."""
     extended: Extended
     types: list[str]
     requested_blocks: int
     journal_blocks: int
-    """0 for none."""
+    """Including those for fast commits; 0 without a journal."""
     creator_os: str
     profile: Profile
     discards: bool
-    """Whether all that is in the file or device is discarded at first, if that can be done."""
+    """Whether the file or device is discarded first, if it supports that."""
 
     @property
     def block_size(self) -> int:
@@ -107,7 +107,10 @@ class Settings:
 
     @property
     def overrides(self) -> tuple[str, ...]:
-        """What a Spec refuses and mke2fs makes: a system that cannot use all of the features."""
+        """Overrides for s_creator_os if that system cannot use all features.
+
+        A Spec refuses such a combination; mke2fs does not.
+        """
         if "creator_os" in self.options:
             return ()
         numbers = self.numbers
@@ -118,7 +121,7 @@ class Settings:
 
     @property
     def size(self) -> int:
-        """Bytes of the file system."""
+        """Size of the file system in bytes."""
         return self.numbers.blocks * self.block_size
 
 
@@ -127,7 +130,7 @@ def for_hurd(name: str | None) -> bool:
 
 
 class JournalDevice(NamedTuple):
-    """A device that is to hold the journal of a file system elsewhere."""
+    """The settings of a device for the external journal of another file system."""
 
     blocks: int
     options: dict[str, Any]
@@ -135,14 +138,14 @@ class JournalDevice(NamedTuple):
     extended: Extended
 
 
-def settle(
+def derive_settings(
     arguments: Arguments, profile: Profile, target: Target, console: Console
 ) -> Settings | JournalDevice:
-    """Decide; raises :class:`Refusal`."""
-    return _Settling(arguments, profile, target, console).settle()
+    """Derive all settings; raises :class:`Refusal`."""
+    return _SettingsBuilder(arguments, profile, target, console).build()
 
 
-class _Settling:
+class _SettingsBuilder:
     def __init__(
         self, arguments: Arguments, profile: Profile, target: Target, console: Console
     ) -> None:
@@ -162,9 +165,9 @@ class _Settling:
 
     # -- sizes and types -----------------------------------------------------------------------
 
-    def settle(self) -> Settings | JournalDevice:
+    def build(self) -> Settings | JournalDevice:
         arguments, profile = self._arguments, self._profile
-        blocks = self._asked_blocks()
+        blocks = self._requested_blocks()
         self._types = self._fs_types(blocks)
         self._default_features()
         block_size, blocks = self._block_size(blocks)
@@ -189,7 +192,7 @@ class _Settling:
             )
         is_journal = flags(features).journal_dev
         if is_journal:
-            self._refuse_version_1("in a device of its own")
+            self._refuse_version_1("on an external device")
             kept = ("journal_dev", *(("metadata_csum",) * flags(features).metadata_csum))
             features, self._types = FeatureSet.of(*kept), ["journal"]
         if arguments.verbose:
@@ -249,8 +252,8 @@ class _Settling:
             blocks -= extended.offset // block_size
             if blocks < 0:
                 raise Mistake(
-                    f"offset: {extended.offset} lies beyond the end of {arguments.device}; "
-                    "say how large the file system is"
+                    f"offset: {extended.offset} is beyond the end of {arguments.device}; "
+                    "give the size of the file system"
                 )
             self._console.err(
                 "\nWarning: offset specified without an explicit file system size.\n"
@@ -267,7 +270,7 @@ class _Settling:
             return self._journal_device(features, block_size, blocks, stride, stripe)
         inode_size = self._inode_size(features, block_size)
         inodes = self._inodes(features, blocks, block_size, inode_ratio, inode_size)
-        wanted = Wanted(
+        wanted = Request(
             features,
             block_size,
             cluster_size,
@@ -282,8 +285,8 @@ class _Settling:
             extended.num_backup_sb,
             self._first_meta_bg(features),
         )
-        numbers = numbers_for(wanted, arguments.device)
-        self._tell_of_checksums(numbers.format.features)
+        numbers = choose_geometry(wanted, arguments.device)
+        self._check_checksums(numbers.format.features)
         if numbers.format.resize_inode and resize_inode_bytes(block_size) >= LARGE_FILE_BYTES:
             # lib/ext2fs/blknum.c:ext2fs_inode_size_set, for the size of the resize inode
             fmt = replace(numbers.format, features=numbers.format.features.with_("large_file"))
@@ -314,8 +317,11 @@ class _Settling:
     def _proceed_delay(self) -> int:
         return self._profile.option("proceed_delay", -1)
 
-    def _asked_blocks(self) -> int:
-        """Blocks that are asked for, or that there are: of the given size, or of 1 KiB."""
+    def _requested_blocks(self) -> int:
+        """The requested number of blocks, or that of the device.
+
+        Blocks have the requested size, or 1 KiB.
+        """
         arguments = self._arguments
         known = arguments.block_size if arguments.block_size > 0 else 1024
         if arguments.size is not None:
@@ -390,7 +396,7 @@ class _Settling:
     # -- features ------------------------------------------------------------------------------
 
     def _edit(self, text: str) -> None:
-        """e2p_edit_feature with mke2fs's list of what may be set."""
+        """Edit the features as e2p_edit_feature does, with mke2fs's list of allowed ones."""
         try:
             for token in feature_words(text):
                 if token.lower() in ("none", "clear"):
@@ -401,7 +407,7 @@ class _Settling:
                 if name not in OK_FEATURES or given.lower() in _NOT_ITS_NAMES:
                     raise SpecError("features", name)
                 removes = token[:1] in ("^", "-")
-                # FeatureSet.with_ lets metadata_csum replace uninit_bg, which mke2fs does later.
+                # In FeatureSet.with_, metadata_csum replaces uninit_bg; mke2fs does that later.
                 self._features = (
                     self._features.without(name) if removes else _plus(self._features, name)
                 )
@@ -440,7 +446,7 @@ class _Settling:
     # -- blocks --------------------------------------------------------------------------------
 
     def _block_size(self, blocks: int) -> tuple[int, int]:
-        """The block size, and ``blocks`` in it."""
+        """Return the block size in bytes, and ``blocks`` converted to that size."""
         given = self._arguments.block_size
         device = self._arguments.journal.device
         if given <= 0 and device is not None:
@@ -492,7 +498,7 @@ class _Settling:
         return (least // block_size if stride else 0), (best // block_size if stripe else 0)
 
     def _resize(self, blocks: int, block_size: int, log: int) -> tuple[FeatureSet, int]:
-        """The features, and the blocks that -E resize= reserves for descriptors."""
+        """Return the features, and the number of descriptor blocks that -E resize= reserves."""
         text = self._extended.resize
         if text is None:
             return self._features, 0
@@ -517,13 +523,11 @@ class _Settling:
 
     def _check_sparse_image(self) -> None:
         if self._target.is_device:
-            raise Mistake(
-                f"-E android_sparse: {self._arguments.device} is a device; a sparse image is a file"
-            )
+            raise Mistake(f"-E android_sparse: {self._arguments.device} is a device; name a file")
         if self._extended.offset:
-            raise Mistake("-E android_sparse: a sparse image begins its file; leave out offset=")
+            raise Mistake("-E android_sparse: a sparse image has no offset; leave out offset=")
 
-    # -- what must fit together ----------------------------------------------------------------
+    # -- consistency ---------------------------------------------------------------------------
 
     def _check_revision_0(self) -> None:
         if self._arguments.features:
@@ -552,7 +556,7 @@ class _Settling:
             raise Refusal(f"Invalid desc_size: '{size}'\n")
 
     def _take_quota_types(self) -> None:
-        """-E quotatype= (lib/support/parse_qtype.c); that of projects brings their feature."""
+        """Parse -E quotatype= (lib/support/parse_qtype.c); ``prj`` adds the feature project."""
         text = self._extended.quotatype
         if text is None:
             return
@@ -564,7 +568,7 @@ class _Settling:
             kinds = [each for each in kinds if each != kind]
             kinds += [] if token.startswith("^") else [kind]
         if not kinds:
-            raise Refusal(f"Quota types {text} leave none; leave out quota\n")
+            raise Refusal(f"Quota types {text} leave none; omit the quota feature instead\n")
         self._quota_kinds = kinds
         if "prj" in kinds:
             self._features = self._features.with_("project")
@@ -601,7 +605,7 @@ class _Settling:
         asked, size = size, size or GOOD_OLD_INODE_SIZE
         if flags(features).inline_data and size == GOOD_OLD_INODE_SIZE:
             raise Mistake(f"{size} byte inodes are too small for inline data; specify larger size")
-        # Only a size that is given is warned of, as by mke2fs.
+        # Like mke2fs, warn only about a given size.
         if asked == GOOD_OLD_INODE_SIZE and self._profile.bool_for(
             self._types, "warn_y2038_dates", True
         ):
@@ -630,11 +634,11 @@ class _Settling:
                 "or lower inode count (-N).\n"
             )
         if not inodes:
-            # ext2fs_initialize: one for each 4 KiB
+            # ext2fs_initialize: one inode for each 4 KiB
             inodes = min(blocks // max(1, 4096 // block_size), MAX_32)
         return inodes
 
-    def _tell_of_checksums(self, features: FeatureSet) -> None:
+    def _check_checksums(self, features: FeatureSet) -> None:
         if not flags(features).metadata_csum:
             if flags(features).metadata_csum_seed:
                 raise Refusal(
@@ -656,15 +660,18 @@ class _Settling:
 
     # -- the journal ---------------------------------------------------------------------------
 
-    def _journal(self, numbers: Numbers) -> tuple[Numbers, int, int]:
-        """The numbers, and the blocks of the log and for fast commits; 0 without a journal."""
+    def _journal(self, numbers: Geometry) -> tuple[Geometry, int, int]:
+        """Return the geometry, the blocks of the log, and the blocks for fast commits.
+
+        Without a journal both are 0.
+        """
         asked, fmt = self._arguments.journal, numbers.format
         if fmt.fast_commit and not fmt.has_journal:
-            self._console.err("\nfast_commit is left out: it means nothing without a journal\n")
+            self._console.err("\nfast_commit is left out: it has no effect without a journal\n")
             numbers = numbers._replace(format=fmt.without("fast_commit"))
             fmt = numbers.format
         if asked.device is not None:
-            self._refuse_version_1("in a device of its own")
+            self._refuse_version_1("on an external device")
             return numbers, 0, 0
         if not fmt.has_journal:
             return numbers, 0, 0
@@ -695,9 +702,9 @@ class _Settling:
     def _journal_device(
         self, features: FeatureSet, block_size: int, blocks: int, stride: int, stripe: int
     ) -> JournalDevice:
-        """What a journal has of its own. What is for inodes and groups means nothing there."""
+        """The settings of a journal device; options for inodes and groups are ignored."""
         if self._system() != "Linux":
-            raise Mistake(f"-o {self._creator_os}: a journal in a device of its own is for Linux")
+            raise Mistake(f"-o {self._creator_os}: only Linux supports external journals")
         arguments = self._arguments
         options: dict[str, Any] = {
             "block_size": block_size,
@@ -714,7 +721,7 @@ class _Settling:
         if self._arguments.journal.v1_superblock:
             raise Mistake(f"-J v1_superblock: a journal {where} needs a superblock of version 2")
 
-    def _journal_location(self, numbers: Numbers) -> int | str | None:
+    def _journal_location(self, numbers: Geometry) -> int | str | None:
         if self._extended.packed_meta_blocks:
             return 0
         text = self._arguments.journal.location
@@ -723,15 +730,15 @@ class _Settling:
         if text:
             block_size = numbers.format.block_size
             return parse_num_blocks(text, log2(block_size) - EXT4_MIN_BLOCK_LOG_SIZE) * block_size
-        # lib/ext2fs/fallocate.c:ext2fs_fallocate takes no goal for a file without extents.
+        # lib/ext2fs/fallocate.c:ext2fs_fallocate ignores the goal for a file without extents.
         return "middle" if numbers.format.extent else None
 
     # -- inode tables ---------------------------------------------------------------------------
 
     def _leaves_tables(self) -> bool:
-        """Whether unused inodes are left to the kernel, which is told by a flag that is missing.
+        """Whether the kernel has to zero unused inodes: EXT4_BG_INODE_ZEROED is then not set.
 
-        misc/mke2fs.c:main. What was in a file is discarded at first, which leaves zeros.
+        misc/mke2fs.c:main. The content of a file is discarded first, which leaves zeros.
         """
         lazy = self._extended.lazy_itable_init
         if lazy is None:
@@ -745,14 +752,14 @@ class _Settling:
         if discard is None:
             discard = self._profile.bool_for(self._types, "discard", not self._arguments.keep)
         known = max(self._arguments.block_size, MIN_BLOCK_SIZE)
-        # A device that reads as zeros need not do so after a discard.
+        # A device that reads as zeros may not do so after a discard.
         is_left = extended.assume_storage_prezeroed and self._target.is_device
         in_place = not (extended.android_sparse or is_left)
         return discard and in_place and (self._target.size or 0) >= known
 
     # -- the Spec ------------------------------------------------------------------------------
 
-    def _options(self, numbers: Numbers, journal: int, wanted: Wanted) -> dict[str, Any]:
+    def _options(self, numbers: Geometry, journal: int, wanted: Request) -> dict[str, Any]:
         arguments, extended, fmt = self._arguments, self._extended, numbers.format
         types, profile = self._types, self._profile
         options: dict[str, Any] = {
@@ -789,7 +796,7 @@ class _Settling:
         if arguments.bad_blocks is not None:
             options["bad_blocks"] = self._bad_blocks(arguments.bad_blocks, numbers)
         if arguments.journal.device is not None:
-            found = existing_journal(arguments.journal.device, fmt.block_size)
+            found = usable_journal(arguments.journal.device, fmt.block_size)
             options["journal_device"] = True
             options["journal"] = found.blocks * fmt.block_size
             options["journal_uuid"] = found.uuid
@@ -832,8 +839,8 @@ class _Settling:
             raise Mistake(f"-O {error.problem}") from None
         return options
 
-    def _bad_blocks(self, path: str, numbers: Numbers) -> list[int]:
-        """The blocks in a file of badblocks(8), without those that are not in the file system."""
+    def _bad_blocks(self, path: str, numbers: Geometry) -> list[int]:
+        """The block numbers in a file of badblocks(8) that are within the file system."""
         try:
             with open(path, encoding="ascii", errors="replace") as file:
                 lines = file.read().split()
@@ -843,7 +850,7 @@ class _Settling:
         for line in lines:
             block, rest = strtoul(line)
             if rest:
-                raise Mistake(f"{line!r} in {path} is no number of a block")
+                raise Mistake(f"{line!r} in {path} is not a block number")
             if not numbers.format.first_data_block <= block < numbers.blocks:
                 # misc/mke2fs.c:invalid_block
                 self._console.err(f"Bad block {block} out of range; ignored.\n")
@@ -868,12 +875,12 @@ class _Settling:
 
 @cache
 def flags(features: FeatureSet) -> Format:
-    """Who answers what features mean; sizes do not count."""
+    """A Format with these features, for queries that do not depend on sizes."""
     return Format.of(features, 4096, 256)
 
 
 def most_clusters(fmt: Format) -> int:
-    """The clusters of a group, unless a smaller one was asked for."""
+    """The largest possible number of clusters in a group, which is the default."""
     usual = Format.of(fmt.features, fmt.block_size, fmt.inode_size, cluster_size=fmt.cluster_size)
     return usual.clusters_per_group
 
@@ -886,9 +893,10 @@ def _plus(features: FeatureSet, name: str) -> FeatureSet:
 
 
 def _lost_and_found_blocks(fmt: Format) -> int:
-    """misc/mke2fs.c:create_lost_and_found: 16 KiB, but no more than its inode maps by itself.
+    """The initial blocks of /lost+found (misc/mke2fs.c:create_lost_and_found).
 
-    It is extended as often with inline_data, where it begins without a block.
+    They are 16 KiB, but at most as many blocks as the inode maps directly. mke2fs extends the
+    directory equally often with inline_data, although it then starts without a block.
     """
     blocks = min(max(2, 16 * 1024 // fmt.block_size), EXT4_NDIR_BLOCKS)
     return blocks - 1 if fmt.inline_data else blocks
@@ -902,9 +910,9 @@ def _page_size() -> int:
 
 
 def clock_of(environment: dict[str, str], now: int) -> Clock:
-    """The time of the file system (ext2fs_initialize); numbers that are none count as 0.
+    """The time of the file system (ext2fs_initialize), in seconds since 1970.
 
-    An empty text is no time, as for ``build``.
+    An invalid number counts as 0. An empty variable is ignored, as in ``build``.
     """
     for name in ("SOURCE_DATE_EPOCH", "E2FSPROGS_FAKE_TIME"):
         if environment.get(name):
@@ -913,10 +921,10 @@ def clock_of(environment: dict[str, str], now: int) -> Clock:
 
 
 def identify(settings: Settings, arguments: Arguments, clock: Clock) -> Spec:
-    """The Spec with UUID, hash seed and time.
+    """Return the Spec with UUID, hash seed and time; raises :class:`Mistake`.
 
-    A tree gives an image its identity, and so does a time that is given; without either they are
-    random, as with mke2fs, because two empty file systems must not have the same UUID.
+    With a tree or a given time, UUID and hash seed are derived. Otherwise they are random, as in
+    mke2fs, because two empty file systems must not have the same UUID.
     """
     from ext4writer import Spec
 
@@ -933,7 +941,7 @@ def identify(settings: Settings, arguments: Arguments, clock: Clock) -> Spec:
     try:
         return Spec(**options)
     except SpecError as error:
-        raise said_of_option(error) from None
+        raise option_mistake(error) from None
 
 
 _OPTIONS = {
@@ -962,16 +970,16 @@ _OPTIONS = {
         )
     },
 }
-"""Options of a Spec -> what says them here."""
+"""Option of a Spec -> the corresponding option of mke2fs."""
 
 
-def said_of_option(error: SpecError) -> Mistake:
-    """What is wrong with an option, by the name that it has here."""
+def option_mistake(error: SpecError) -> Mistake:
+    """Convert an error of the Spec to one that uses the name of mke2fs's option."""
     return Mistake(error.under(_OPTIONS))
 
 
 def chosen_hash_seed(extended: Extended, derived: bool) -> UUID | None:
-    """The hash seed that -E asks for; None if it is to be ``derived``."""
+    """The hash seed of -E; if not given, None if ``derived``, otherwise a random one."""
     seed = extended.hash_seed
     if seed is None:
         return None if derived else uuid4()
@@ -982,7 +990,7 @@ def chosen_hash_seed(extended: Extended, derived: bool) -> UUID | None:
 
 
 def chosen_uuid(text: str | None, device: str, derived: bool) -> UUID | None:
-    """The UUID that -U asks for; None if it is to be ``derived``."""
+    """The UUID of -U; if not given, None if ``derived``, otherwise a random one."""
     word = (text or "").lower()
     if text is None:
         return None if derived else uuid4()

@@ -1,4 +1,4 @@
-"""The lines about a new file system that scripts read (misc/mke2fs.c:show_stats)."""
+"""The lines about a new file system, which scripts parse (misc/mke2fs.c:show_stats)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from .arguments import Arguments
 from .settings import Settings
 
 LINE = 72
+"""Characters of a line of block numbers."""
 
 
 def stats(settings: Settings, arguments: Arguments, uuid: bytes | None) -> str:
-    """The text; the identity is all zeros or None where it is not shown."""
+    """Return the text. A ``uuid`` of None or of zeros is not shown."""
     numbers, fmt = settings.numbers, settings.numbers.format
     if not arguments.verbose:
         text = (
@@ -43,7 +44,7 @@ def stats(settings: Settings, arguments: Arguments, uuid: bytes | None) -> str:
 
 
 def unused(settings: Settings, arguments: Arguments) -> str:
-    """The warning with -v that not all blocks are used; empty if there is none."""
+    """Return the warning about unused blocks that -v prints, or an empty text."""
     blocks = settings.requested_blocks - settings.numbers.blocks
     return f"warning: {blocks} blocks unused.\n\n" if blocks and arguments.verbose else ""
 

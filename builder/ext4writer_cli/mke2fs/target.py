@@ -1,4 +1,4 @@
-"""The file or device that gets the file system: what is known of it, and whether it is in use."""
+"""The file or device for the file system: its size and properties, and whether it is in use."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .console import Console
 from .numbers import strtoul
 from .refusal import Mistake, Refusal
 
-# linux/fs.h: the numbers on most architectures; the others refuse them.
+# linux/fs.h. The number is the same on most architectures; on others the ioctl fails.
 BLKPBSZGET = 0x127B
 
-# (offset, bytes, what it is): the signatures that util-linux's libblkid finds first.
+# (byte offset, signature, name) in the order in which util-linux's libblkid tries them.
 _SIGNATURES = (
     (0, b"XFSB", "xfs"),
     (3, b"NTFS    ", "ntfs"),
@@ -38,7 +38,7 @@ _TABLES = ((0x200, b"EFI PART", "gpt"), (0x1FE, b"\x55\xaa", "dos"))
 
 
 class Target:
-    """The device argument. Nothing is opened for writing."""
+    """The device argument; never opened for writing here."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -52,7 +52,7 @@ class Target:
         mode = self.status.st_mode if self.status is not None else stat.S_IFREG
         if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
             kind = "a directory" if stat.S_ISDIR(mode) else "neither a file nor a block device"
-            raise Mistake(f"{path} is {kind}, so that no file system can be made there")
+            raise Mistake(f"{path} is {kind}; name a file or a block device")
         self.is_device = stat.S_ISBLK(mode)
 
     @property
@@ -61,7 +61,7 @@ class Target:
 
     @cached_property
     def size(self) -> int | None:
-        """Bytes of it; None if it does not exist."""
+        """The size in bytes; None if the file does not exist."""
         if self.status is None:
             return None
         if not self.is_device:
@@ -72,8 +72,8 @@ class Target:
         except OSError as error:
             raise self._undetermined(error) from None
 
-    def refuse_if_it_cannot_be_made(self) -> None:
-        """Raise :class:`Mistake` if it is missing, and its folder is, too, or takes no file."""
+    def refuse_if_not_creatable(self) -> None:
+        """Raise :class:`Mistake` if the file does not exist and cannot be created."""
         if self.status is not None:
             return
         folder = os.path.dirname(os.path.realpath(self.path))
@@ -86,7 +86,7 @@ class Target:
             raise self._undetermined(OSError(problem, f"{self.path}: {os.strerror(problem)}"))
 
     def announcement(self) -> str:
-        """That a file is made, if there is none, once; mke2fs says so before anything else."""
+        """The line that a file is created, which mke2fs prints first; later calls return ``""``."""
         if self.status is not None or self._is_announced:
             return ""
         self._is_announced = True
@@ -96,16 +96,16 @@ class Target:
         return Mistake(f"{error.strerror} while trying to determine filesystem size")
 
     def itself(self, source: str) -> Callable[[os.stat_result], bool] | None:  # noqa: ARG002
-        """A test whether a file of ``source`` is this one, which must not be in itself."""
+        """Return a test whether a file of ``source`` is this one, to leave it out; or None."""
         return None if self.status is None else partial(os.path.samestat, self.status)
 
     def sector_sizes(self) -> tuple[int, int]:
-        """Bytes of a logical and of a physical sector; 0 of a file."""
+        """(Logical, physical) sector size in bytes; 0 for a file."""
         logical = physical = 0
         if self.is_device:
-            from ext4writer.output.device import BLKSSZGET  # late: a file needs no devices
+            from ext4writer.output.device import BLKSSZGET  # late: not needed for a file
 
-            logical, physical = self._asked(BLKSSZGET), self._asked(BLKPBSZGET)
+            logical, physical = self._ioctl(BLKSSZGET), self._ioctl(BLKPBSZGET)
         for name in ("MKE2FS_DEVICE_SECTSIZE", "MKE2FS_DEVICE_PHYS_SECTSIZE"):
             text = os.environ.get(name)
             if text is not None:
@@ -116,7 +116,7 @@ class Target:
                     physical = number
         return logical, physical or logical
 
-    def _asked(self, request: int) -> int:
+    def _ioctl(self, request: int) -> int:
         import fcntl
 
         with suppress(OSError), open(self.path, "rb", buffering=0) as file:
@@ -124,10 +124,10 @@ class Target:
             return answer
         return 0
 
-    # -- what the kernel says of a device ------------------------------------------------------
+    # -- properties of a device, from sysfs ----------------------------------------------------
 
     def topology(self, block_size: int) -> tuple[int, int, bool]:
-        """The least and the best size of I/O in bytes, and whether the disk may rotate."""
+        """(Minimum I/O size, optimal I/O size, is rotational); sizes in bytes, 0 if unknown."""
         if not self.is_device:
             return 0, 0, True
         least, best = (self._queue(name) for name in ("minimum_io_size", "optimal_io_size"))
@@ -137,11 +137,11 @@ class Target:
         return least, best or least, self._queue("rotational", 1) != 0
 
     def can_discard(self) -> bool:
-        """Whether it is a device that takes discards."""
+        """Whether this is a device that supports discards."""
         return self.is_device and self._queue("discard_max_bytes") > 0
 
     def partition_start(self) -> int:
-        """The sector of the disk at which it begins; 0 of a file or a whole disk."""
+        """The first sector of this partition on its disk; 0 for a file or an entire disk."""
         if not self.is_device or self.status is None:
             return 0
         device = self.status.st_rdev
@@ -162,12 +162,11 @@ class Target:
     # -- in use --------------------------------------------------------------------------------
 
     def refuse_if_used(self, force: int, console: Console, what: str = "filesystem") -> None:
-        """Raise :class:`Refusal` if it is mounted or in use, unless it is forced twice.
+        """Raise :class:`Refusal` if it is mounted or in use, unless ``force`` is at least 2.
 
-        ``what`` is to be made there.
-
-        Rules: e2fsprogs misc/util.c:check_mount and lib/ext2fs/ismounted.c. The kernel refuses a
-        device in use even if it is forced.
+        ``what`` names what is to be created there, for the message. Rules: e2fsprogs
+        misc/util.c:check_mount and lib/ext2fs/ismounted.c. The kernel refuses a device in use even
+        if it is forced.
         """
         if self.status is None:
             return
@@ -195,7 +194,7 @@ class Target:
         return self.is_device and os.stat("/").st_dev == self.status.st_rdev
 
     def _is_backed_by(self, device: os.stat_result) -> bool:
-        """Whether a loop device shows this file."""
+        """Whether ``device`` is a loop device that is backed by this file."""
         assert self.status is not None
         if not stat.S_ISBLK(device.st_mode):
             return False
@@ -223,10 +222,10 @@ class Target:
             return error.errno == errno.EBUSY
         return False
 
-    # -- what is on it -------------------------------------------------------------------------
+    # -- existing content ----------------------------------------------------------------------
 
     def found(self) -> str | None:
-        """What is on it, as a line to ask whether to go on; None if nothing is known."""
+        """Describe the existing content in a line before a question; None if it is unknown."""
         if not self.size:
             return None
         try:
@@ -253,7 +252,7 @@ class Target:
         names = set(FeatureSet(*words).names())
         label = superblock[0x78:0x88].rstrip(b"\0").decode("utf-8", "replace")
         mounted = superblock[0x88:0xC8].rstrip(b"\0").decode("utf-8", "replace")
-        # libblkid: extents and all that is newer make ext4, a journal makes ext3.
+        # libblkid: extents and newer features mean ext4, otherwise a journal means ext3.
         kind = "ext3" if "journal" in " ".join(names) else "ext2"
         kind = "ext4" if names & _OF_EXT4 else kind
         text = f"{self.path} contains a {kind} file system"

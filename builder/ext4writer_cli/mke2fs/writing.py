@@ -1,4 +1,4 @@
-"""Puts a planned file system where mke2fs would have made it."""
+"""Writes a planned file system where mke2fs would have put it."""
 
 from __future__ import annotations
 
@@ -16,30 +16,29 @@ if TYPE_CHECKING:
 def write(
     layout: Layout, target: Target, offset: int, *, sparse: bool = False, **options: Any
 ) -> None:
-    """Write into a device or an existing file, whose other bytes stay, or make a new file.
+    """Create a new file, or write into a device or an existing file and keep its other bytes.
 
-    ``sparse`` makes a sparse image of Android in the place of an existing file.
-
-    ``options`` are keywords of :func:`ext4writer.write_layout`. After a failure a new file is not
-    there, and a file that was extended has its size again.
+    ``offset`` is in bytes. ``sparse`` replaces an existing file by an Android sparse image.
+    ``options`` are keywords of :func:`ext4writer.write_layout`. After a failure a new file is
+    removed, and a file that was extended gets its old size back.
     """
     from ext4writer import write_layout
 
     if sparse:
         write_layout(layout, os.path.realpath(target.path), format="simg", **options)
         return
-    with place_for(target, offset, layout.size_bytes) as (path, begins):
+    with open_region(target, offset, layout.size_bytes) as (path, begins):
         options = options if begins is not None else {"raw": True, **options}
         write_layout(layout, path, offset=begins, **options)
 
 
 @contextmanager
-def place_for(target: Target, offset: int, size: int) -> Iterator[tuple[str, int | None]]:
-    """Yield the path for ``size`` bytes, and where they begin in it; None for a new file."""
+def open_region(target: Target, offset: int, size: int) -> Iterator[tuple[str, int | None]]:
+    """Yield (path, byte offset in it) for ``size`` bytes; the offset of a new file is None."""
     if target.is_device:
         yield target.path, offset
         return
-    # A link to a file that is not there yet gives that file.
+    # If a symbolic link leads to a missing file, that file is created.
     path = os.path.realpath(target.path)
     made = target.status is None
     if made and not offset:

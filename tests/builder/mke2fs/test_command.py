@@ -201,7 +201,7 @@ def test_an_offset_beyond_the_end_is_refused(tmp_path: Path) -> None:
     image.write_bytes(b"\xff" * MIB)
     done = ours("-E", f"offset={2 * MIB}", image)
     assert (done.status, done.stdout) == (1, "")
-    assert f"offset: {2 * MIB} lies beyond the end of {image}" in done.stderr
+    assert f"offset: {2 * MIB} is beyond the end of {image}" in done.stderr
     assert image.read_bytes() == b"\xff" * MIB
 
 
@@ -288,12 +288,12 @@ REFUSED = [
     ("-c IMAGE", "-c is not supported"),
     ("-z undo IMAGE", "-z is not supported"),
     ("-S IMAGE", "-S is not supported"),
-    ("-E android_sparse,offset=4096 IMAGE 4M", "a sparse image begins its file"),
+    ("-E android_sparse,offset=4096 IMAGE 4M", "a sparse image has no offset"),
     (
         "-O has_journal,fast_commit -J v1_superblock IMAGE 20M",
         "with fast commits needs a superblock",
     ),
-    ("-O journal_dev -J v1_superblock IMAGE 20M", "in a device of its own needs a superblock"),
+    ("-O journal_dev -J v1_superblock IMAGE 20M", "on an external device needs a superblock"),
     ("-b 500 IMAGE", "invalid block size - 500"),
     ("-i 5 IMAGE", "invalid inode ratio 5 (min 1024/max 67108864)"),
     ("-m 51 IMAGE", "invalid reserved blocks percent - 51"),
@@ -305,10 +305,10 @@ REFUSED = [
     ("-O journal_dev -C 8192 IMAGE 8M", "specifying a cluster size requires the bigalloc feature"),
     ("-O journal_dev -E no_such_option IMAGE 8M", "Bad option(s) specified: no_such_option"),
     ("-O journal_dev -E stride=99999 IMAGE 8M", "mke2fs: -E stride: 99999 is not between"),
-    ("-O journal_dev -o hurd IMAGE 8M", "-o hurd: a journal in a device of its own is for Linux"),
+    ("-O journal_dev -o hurd IMAGE 8M", "-o hurd: only Linux supports external journals"),
     ("-J device=LABEL=nobody-has-it IMAGE 8M", "-J device=LABEL=nobody-has-it: no journal device"),
     ("-E root_owner=4294967295:0 IMAGE 8M", "Invalid root_owner: '4294967295:0'"),
-    ("-O journal_dev IMAGE 9000G", "a journal has 2147483647 blocks at most, not 2359296000"),
+    ("-O journal_dev IMAGE 9000G", "a journal has at most 2147483647 blocks, not 2359296000"),
     ("-J device=/dev/null IMAGE 40M", "neither a file nor a block device"),
     ("-E stride=x IMAGE 4M", "Invalid stride parameter: x"),
     ("-E no_such_option IMAGE 4M", "Bad option(s) specified: no_such_option"),

@@ -194,6 +194,6 @@ def test_a_journal_in_a_device_of_its_own(tmp_path: Path) -> None:
         done = ours("-t", "ext4", "-J", f"device=LABEL={name}", device)
         assert f"Adding journal to device {journal}: done\n" in done.stdout
         again = ours("-q", "-J", f"device={journal}", device)
-        assert again.status == 1 and "is the journal of a file system" in again.stderr
+        assert again.status == 1 and "is the journal of another file system" in again.stderr
         none = ours("-q", "-J", f"device={device}", disks[2])
-        assert none.status == 1 and "is no journal device" in none.stderr
+        assert none.status == 1 and "is not a journal device" in none.stderr

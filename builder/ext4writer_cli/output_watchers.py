@@ -21,7 +21,7 @@ CHUNK_BYTES = 4 << 20
 SALT_BYTES = 32
 
 
-class Passing:
+class OutputWatchers:
     """The watchers that the options request, and the files that they write."""
 
     def __init__(self, layout: Layout, options: OutputOptions) -> None:
