@@ -1,10 +1,10 @@
 #!/bin/sh
-# A root file system as Buildroot makes it (BR2_TARGET_ROOTFS_EXT2_SIZE="60M"), without fakeroot:
+# Build a root file system as Buildroot does (BR2_TARGET_ROOTFS_EXT2_SIZE="60M"), without fakeroot:
 #
 #   buildroot-root.sh output/target device_table.txt rootfs.ext4
 #
-# The table is one of makedevs, such as system/device_table.txt of Buildroot. Everything that it does not
-# name belongs to root.
+# The table has the format of makedevs, such as system/device_table.txt of Buildroot. Entries that it does
+# not list belong to root.
 set -eu
 
 [ $# -eq 3 ] || {

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Compare two builds: equal byte for byte, or which entries and which content differ.
+# Compare two builds: whether they are equal byte for byte, or which entries and content differ.
 #
 #   compare-builds.sh old.img new.img
 #
-# Status 0: equal; 1: they differ; 2: they cannot be compared; like diff(1).
+# Exit status, as in diff(1): 0 if they are equal, 1 if they differ, 2 if they cannot be compared.
 set -eu
 
 [ $# -eq 2 ] || {
@@ -16,7 +16,7 @@ if cmp --silent "$1" "$2"; then
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# Images are sources, so a manifest of each tells all: modes, owners, times, digests.
+# Images are sources, so the manifest of each lists modes, owners, times and digests.
 ext4writer manifest "$1" --digest sha256 --quiet -o "$work/old" || exit 2
 ext4writer manifest "$2" --digest sha256 --quiet -o "$work/new" || exit 2
 if diff -U0 "$work/old" "$work/new" | grep '^[-+][^-+]'; then

@@ -6,8 +6,8 @@
 #   tar -C root --numeric-owner --xattrs -cf debian.tar .
 #   debian-login.sh debian.tar vmlinuz [initrd]
 #
-# debootstrap wants root; nothing after it does. The kernel needs virtio_blk and ext4, built in or in
-# the initrd, which has to mount the disk that root= names. MACHINE chooses another machine.
+# Only debootstrap needs root. The kernel needs virtio_blk and ext4, built in or in the initrd, which
+# must mount the disk that root= names. MACHINE selects another machine.
 set -eu
 
 [ $# -ge 2 ] && [ $# -le 3 ] || {

@@ -1,4 +1,4 @@
-"""A Bazel rule that makes an ext4 image of tar archives, such as those of rules_pkg.
+"""A Bazel rule that builds an ext4 image from tar archives, such as those of rules_pkg.
 
     load("//tools:ext4_image.bzl", "ext4_image")
 
@@ -9,7 +9,7 @@
         options = ["--label", "root", "--free", "64M", "--owner", "0:0"],
     )
 
-Later archives lie over earlier ones. The image is equal for equal archives, so remote caches hit.
+Later archives are layered over earlier ones. Equal archives give equal images, so remote caches work.
 """
 
 def _ext4_image_impl(ctx):
@@ -32,7 +32,7 @@ def _ext4_image_impl(ctx):
         inputs = ctx.files.srcs,
         outputs = [image],
         mnemonic = "Ext4Image",
-        progress_message = "Making the ext4 image %{output}",
+        progress_message = "Building the ext4 image %{output}",
     )
     return [DefaultInfo(files = depset([image]))]
 
@@ -42,7 +42,7 @@ ext4_image = rule(
         "srcs": attr.label_list(allow_files = True, doc = "Tar archives."),
         "targets": attr.label_keyed_string_dict(
             allow_files = True,
-            doc = "Where in the image an archive goes, if not to its root.",
+            doc = "The folder of the image for an archive, if not the root.",
         ),
         "options": attr.string_list(doc = "Further options of ext4writer build."),
         "ext4writer": attr.label(

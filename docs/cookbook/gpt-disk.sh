@@ -1,10 +1,10 @@
 #!/bin/sh
-# A GPT disk with an ext4 partition at its offset, without root and without a loop device:
+# Create a GPT disk with an ext4 partition at its offset, without root and without a loop device:
 #
 #   gpt-disk.sh rootfs disk.img
 #
-# The partition begins at 1 MiB and ends 1 MiB before the end, where GPT has its second table.
-# A disk that exists is left alone, and none is left behind where something fails.
+# The partition starts at 1 MiB and ends 1 MiB before the end of the disk, where GPT has its second table.
+# An existing disk is not changed, and a failure leaves no new one.
 set -eu
 
 [ $# -ge 2 ] && [ $# -le 3 ] || {
@@ -26,5 +26,5 @@ TABLE
 
 ext4writer build "$rootfs" -o "$disk" --offset 1M --size "$((mib - 2))M" --owner 0:0 --label root
 
-# What is in the partition now; the disk is a source itself.
+# List the content of the partition; the disk itself is a source.
 ext4writer manifest "image:$disk:1" -o "$disk.mtree"

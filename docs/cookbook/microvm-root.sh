@@ -4,7 +4,7 @@
 #   skopeo copy docker://alpine:3 oci:layout:alpine
 #   microvm-root.sh oci:layout:alpine root.img /usr/bin/server
 #
-# An image has no init and no resolv.conf. This init mounts what programs expect and starts one.
+# An OCI image has no init and no resolv.conf. This init mounts what programs expect and starts PROGRAM.
 set -eu
 
 [ $# -ge 2 ] && [ $# -le 3 ] || {
@@ -25,7 +25,7 @@ exec $program
 INIT
 echo 'nameserver 1.1.1.1' > "$overlay/etc/resolv.conf"
 
-# A folder over a link of the image goes where the link leads, so /sbin may be a link to usr/sbin.
+# A folder over a link of the image goes to the link's target, so /sbin may be a link to usr/sbin.
 ext4writer build "$image" \
     "$overlay,owner=0:0,all-times=0,set=**: mode=755,set=etc/resolv.conf: mode=644" \
     -o "$output" --free 512M --label root

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A server of ranges of an image that is never written: range_server.py FOLDER [PORT]"""
+"""Serves any range of an image that is never written: range_server.py FOLDER [PORT]"""
 
 import argparse
 import re

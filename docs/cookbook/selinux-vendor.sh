@@ -1,9 +1,9 @@
 #!/bin/sh
-# SELinux labels for a partition that is mounted at /vendor, from the policy's file_contexts:
+# Set SELinux labels for a partition that is mounted at /vendor, from the policy's file_contexts:
 #
 #   selinux-vendor.sh vendor file_contexts vendor.img
 #
-# Without --mount-point the rules for / would label what is in the partition.
+# Without --mount-point the rules for / would label the files of the partition.
 set -eu
 
 [ $# -eq 3 ] || {
@@ -12,8 +12,8 @@ set -eu
 }
 folder=$1 contexts=$2 image=$3
 
-# What lies in /bin belongs to the group shell. --strict refuses a rule that matches nothing, so the rule
-# is given only where there is something.
+# Files in /bin belong to the group shell. --strict refuses a rule that matches nothing, so the rule is
+# given only if /bin has files.
 set -- "$folder" -o "$image" --owner 0:0 --label vendor \
     --file-contexts "$contexts" --mount-point /vendor
 if [ -n "$(find "$folder/bin" -mindepth 1 2>/dev/null | head -n 1)" ]; then

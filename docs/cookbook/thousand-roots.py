@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""A thousand roots of microVMs from one base: thousand-roots.py BASE.tar FOLDER [COUNT]
+"""Writes a thousand microVM roots from one base: thousand-roots.py BASE.tar FOLDER [COUNT]
 
-The base is read once. Each root is a copy of its tree, which shares all contents, with a few files
-of its own, so that an image costs what is written.
+The base is read once. Each root is a copy of its tree, which shares all contents, plus a few
+separate files. So an image takes only the time to write it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A web service that streams images: web_service.py FOLDER [PORT]
 
-GET /NAME.img sends an image of FOLDER with NAME in its /etc/hostname. Nothing is written to a disk,
-and an image takes the memory of its tree and of one piece.
+GET /NAME.img sends an image of FOLDER with NAME in its /etc/hostname. Nothing is written to disk.
+An image needs only the memory for its tree and for one piece.
 """
 
 from __future__ import annotations
