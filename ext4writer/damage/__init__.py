@@ -1,6 +1,6 @@
-"""Damage on purpose: corruptions with right checksums, to test what reads ext4.
+"""Deliberate damage: corruptions with valid checksums, for testing programs that read ext4.
 
-:func:`reseal` makes all checksums of an image right after any mutation, and :func:`patch` and
+:func:`reseal` sets all checksums of an image after any mutation. :func:`patch` and
 :func:`patch_image` change any field of any record of any image.
 """
 
@@ -22,15 +22,16 @@ __all__ = ["patch", "patch_image", "reseal", "reseal_into"]
 
 @checked()
 def reseal(data: ReadBuffer, changed: Iterable[int] | None = None) -> bytes:
-    """Return the image ``data`` with every checksum made right for the bytes that it holds.
+    """Return a copy of the image ``data`` in which every checksum is right.
 
-    That is superblocks, group descriptors, bitmaps, inodes, blocks of directories and their index,
-    extent trees, attributes with their hashes, values in inodes of their own, MMP, the orphan file,
-    and the journal with what is to be replayed. Bytes that are no image come back as they are.
+    This covers superblocks, group descriptors, bitmaps, inodes, directory and index blocks, extent
+    trees, extended attributes with their hashes, attribute values in separate inodes, MMP, the
+    orphan file, and the journal including the blocks to be replayed. Bytes that are not an image
+    are returned unchanged.
 
-    ``changed`` holds the offsets of all bytes that were changed in an image whose checksums were
-    right: only the checksums over them are set, which is faster. Never raises, whatever the bytes,
-    and takes time in proportion to their number.
+    ``changed`` are the offsets of all bytes that were changed in an image with valid checksums.
+    With it, only the checksums over these bytes are set, which is faster. Never raises an error
+    because of the content, and takes linear time.
     """
     buffer = bytearray(data)
     reseal_into(buffer, changed)
@@ -39,19 +40,19 @@ def reseal(data: ReadBuffer, changed: Iterable[int] | None = None) -> bytes:
 
 @checked()
 def reseal_into(buffer: WriteBuffer, changed: Iterable[int] | None = None) -> None:
-    """Do what :func:`reseal` does, inside a ``bytearray``, a writable view or a memory map."""
-    from .checksums import set_checksums  # late, because most programs damage nothing
+    """Do the same as :func:`reseal` in place, in a ``bytearray``, writable view or memory map."""
+    from .checksums import set_checksums  # late: few programs need it
 
     set_checksums(buffer, changed)
 
 
 @checked("overrides")
 def patch(image: ReadBuffer, overrides: Sequence[Override | str]) -> bytes:
-    """Return the bytes of ``image`` with ``overrides`` carried out.
+    """Return a copy of ``image`` with ``overrides`` applied.
 
-    The image may be of any maker; what the overrides name is found by reading it. Raises
-    :class:`~ext4writer.OverrideError` for something that it does not have, and
-    :class:`~ext4writer.ImageError` for bytes that are no image.
+    Any program may have written the image: it is read to find the targets of the overrides. Raises
+    :class:`~ext4writer.OverrideError` for a target that the image does not have, and
+    :class:`~ext4writer.ImageError` for bytes that are not an image.
     """
     from .patching import patched
 
@@ -67,12 +68,12 @@ def patch_image(
     offset: int = 0,
     partition: int | None = None,
 ) -> None:
-    """Write the image at the path ``image`` to ``output``, with ``overrides`` carried out.
+    """Write the image at the path ``image`` to ``output``, with ``overrides`` applied.
 
-    ``output`` is as for :func:`~ext4writer.write_image`; ``image`` itself never changes, and its
-    holes stay holes. The file system begins at byte ``offset``, or in ``partition`` of a disk, as
-    for :func:`~ext4writer.read.open_image`; what is around it is written too. Raises what
-    :func:`patch` does, :class:`~ext4writer.SourceError` and :class:`~ext4writer.OutputError`.
+    ``output`` is as for :func:`~ext4writer.write_image`. ``image`` itself never changes, and its
+    holes stay holes. As for :func:`~ext4writer.read.open_image`, the file system begins at byte
+    ``offset`` or in ``partition`` of a disk; the bytes around it are copied. Raises the same errors
+    as :func:`patch`, :class:`~ext4writer.SourceError` and :class:`~ext4writer.OutputError`.
     """
     from .patching import patch_file
 

@@ -1,9 +1,10 @@
-"""What e2fsck and the checker of this library answer to each case of the catalogue.
+"""What e2fsck and this library's checker report for each case of the catalogue.
 
-``python -m tests.makers.catalogue_update`` writes the table.
-Lines of n, y, c and k after a name: codes that ``e2fsck -fn`` and ``e2fsck -fy`` log, names that
-the checker gives, and what a kernel does. e2fsck is that of e2fsprogs 1.47.0, whose clock stands at
-:data:`CLOCK`; the kernel is Linux 6.1, which mounts the image, lists and reads all, and writes.
+``python -m tests.makers.catalogue_update`` writes the table. A name is followed by lines that begin
+with a letter: the codes logged by ``e2fsck -fn`` (n) and ``e2fsck -fy`` (y), the names reported by
+the checker (c), and what a kernel does (k). e2fsck is from e2fsprogs 1.47.0 with its clock set to
+:data:`CLOCK`. The kernel is Linux 6.1, which mounts the image, lists and reads everything, and
+writes.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from __future__ import annotations
 from ..late_dataclasses import NamedTuple
 
 CLOCK = 1_700_000_000
-"""What e2fsck takes for now, in seconds since 1970."""
+"""The current time for e2fsck, in seconds since 1970."""
 
 HANGS = "hangs"
-"""Stands for codes where e2fsck does not end."""
+"""Stands in place of codes if e2fsck does not terminate."""
 
 KERNEL = {
     "refuses": "refuses to mount",
@@ -22,7 +23,7 @@ KERNEL = {
     "fails": "mounts, gives errors to programs, and logs none",
     "trusts": "mounts, and notices nothing",
 }
-"""What a kernel does, by the word in the table."""
+"""Word in the table -> what a kernel does."""
 
 _TABLE = """
 sb-magic
@@ -3574,14 +3575,14 @@ k refuses
 
 
 class Answer(NamedTuple):
-    """Each problem once, in the order in which they are found."""
+    """The answers to one case; each problem once, in the order in which they are found."""
 
     found: tuple[str, ...] = ()
     """Codes of ``e2fsck -fn``."""
     repaired: tuple[str, ...] = ()
     """Codes of ``e2fsck -fy``."""
     checked: tuple[str, ...] = ()
-    """Names that the checker of this library gives, warnings left out."""
+    """Names of problems that this library's checker finds, without warnings."""
     kernel: str = ""
     """A word of :data:`KERNEL`."""
 
@@ -3605,5 +3606,5 @@ ANSWERS = _answers()
 
 
 def answer_of(name: str) -> Answer:
-    """Return what is known of a case; nothing of one that is new."""
+    """Return the answers to a case; empty ones if it is not in the table yet."""
     return ANSWERS.get(name, Answer())

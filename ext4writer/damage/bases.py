@@ -1,4 +1,4 @@
-"""The images that the catalogue damages: small, and each with a structure that others lack."""
+"""The images that the catalogue damages: small ones, each with structures that others lack."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _MODERN = (
     "ext_attr,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file,"
     "dir_nlink,extra_isize,metadata_csum"
 )
-"""mke2fs's features for ext4, but for the journal and what is kept for growth."""
+"""mke2fs's features for ext4, without the journal and the resize inode."""
 
 
 @dataclass(frozen=True)
 class Base:
-    """A tree and a Spec, by name."""
+    """A named combination of a tree and a Spec."""
 
     name: str
     about: str
@@ -34,7 +34,7 @@ class Base:
     spec: Spec
 
     def image(self) -> bytes:
-        """The image without any corruption."""
+        """Return the image without corruption."""
         return _image(self)
 
 
@@ -50,12 +50,12 @@ def _image(base: Base) -> bytes:
 
 
 def _runs(count: int) -> bytes:
-    """Content of ``count`` blocks, each followed by a hole."""
+    """Return ``count`` blocks of content, each followed by a hole."""
     return (b"\xa5" * BLOCK + bytes(BLOCK)) * count
 
 
 def _tree() -> Tree:
-    """Every kind of file, and directories of each shape."""
+    """Files of every kind, and directories of every form."""
     tree = Tree()
     tree.directory("/etc")
     tree.file("/etc/hosts", b"127.0.0.1 localhost\n", xattrs={"user.note": b"inside"})
@@ -82,7 +82,7 @@ def _tree() -> Tree:
 
 
 def _deep_tree() -> Tree:
-    """An extent tree of two levels of blocks, and an index with inner nodes."""
+    """A file whose extent tree has two levels of blocks, and an index with inner nodes."""
     tree = Tree()
     tree.file("/deep", _runs(400))
     tree.file("/empty", b"")
@@ -93,7 +93,7 @@ def _deep_tree() -> Tree:
 
 
 def _mapped_tree() -> Tree:
-    """Files for which a block map needs blocks of one and of two levels."""
+    """Files whose block maps need indirect and double indirect blocks."""
     tree = _tree()
     tree.file("/indirect", b"i" * 20 * BLOCK)
     tree.file("/double", _runs(300))
@@ -151,7 +151,7 @@ def _verity_tree() -> Tree:
 
 
 def _valued_tree() -> Tree:
-    """Values in inodes of their own, one of them for two files."""
+    """Attribute values in separate inodes; two files share one."""
     tree = Tree()
     tree.file("/one", b"1", xattrs={"user.large": b"v" * 3000})
     tree.file("/two", b"2", xattrs={"user.large": b"v" * 3000, "user.small": b"s"})
@@ -162,7 +162,7 @@ def _valued_tree() -> Tree:
 
 
 def _clustered_tree() -> Tree:
-    """Files of parts of clusters, and of several."""
+    """Files of less than one cluster, and of several clusters."""
     tree = Tree()
     tree.file("/short", b"s" * 500)
     tree.file("/long", b"l" * 40 * BLOCK)
@@ -173,10 +173,10 @@ def _clustered_tree() -> Tree:
 
 
 class _Pending(LayoutPolicy):
-    """Three transactions that were written home, too, so that the image is right without them.
+    """Leaves three transactions whose blocks were also written in place: replay changes nothing.
 
-    The first holds the inodes and directories, from block 2 of the journal on, the second a revoke
-    of the first file's content, bitmaps and descriptors, and the third the superblock.
+    The first begins at block 2 of the journal and contains inode tables and directories. The second
+    contains a revoke of a data block, bitmaps and descriptors; the third contains the superblock.
     """
 
     name = "pending"
@@ -204,30 +204,30 @@ def _spec(features: str = "", **options: object) -> Spec:
 
 BASES: tuple[Base, ...] = (
     Base("plain", "ext4 without a journal", _tree, _spec()),
-    Base("deep", "trees of several levels", _deep_tree, _spec()),
-    Base("journal", "a journal, and room to grow", _tree, _spec(
+    Base("deep", "trees with several levels", _deep_tree, _spec()),
+    Base("journal", "a journal and a resize inode", _tree, _spec(
         "has_journal,resize_inode", size="3M", journal="1M")),
     Base("pending", "transactions in a journal", _tree, _spec(
         "has_journal", size="3M", journal="1M", policy=_Pending())),
     Base("groups", "four block groups with backups", _tree, _spec("resize_inode", size="26M")),
-    Base("mapped", "block maps, as ext2 has them", _mapped_tree, Spec(
+    Base("mapped", "ext2 with block maps", _mapped_tree, Spec(
         type="ext2", block_size=BLOCK, free=100 * BLOCK, hole_size=1)),
-    Base("uninit", "crc16 of descriptors alone", _tree, Spec(
+    Base("uninit", "only descriptors have checksums", _tree, Spec(
         features="none," + _MODERN.replace("metadata_csum", "uninit_bg"), block_size=BLOCK,
         size="26M", hole_size=1)),
     Base("inline", "data and directories in inodes", _inline_tree, _spec("inline_data")),
-    Base("quota", "quota of users, groups, projects", _owned_tree, _spec("quota,project")),
+    Base("quota", "user, group and project quota", _owned_tree, _spec("quota,project")),
     Base("orphan", "an orphan file", _tree, _spec(
         "has_journal,orphan_file", size="3M", journal="1M")),
-    Base("mmp", "protection against two mounts", _tree, _spec("mmp")),
-    Base("folded", "names that fold cases", _folded_tree, _spec("casefold")),
-    Base("locked", "directories that wait for a key", _locked_tree, _spec(
+    Base("mmp", "multi-mount protection", _tree, _spec("mmp")),
+    Base("folded", "casefolded directories", _folded_tree, _spec("casefold")),
+    Base("locked", "an encrypted directory", _locked_tree, _spec(
         "encrypt", encryption_policies={"/vault": "0" * 32})),
     Base("verity", "a Merkle tree after the data", _verity_tree, _spec("verity")),
     Base("meta_bg", "descriptors in their own groups", _tree, _spec("meta_bg", size="26M")),
-    Base("values", "values in inodes of their own", _valued_tree, _spec("ea_inode")),
+    Base("values", "attribute values in inodes", _valued_tree, _spec("ea_inode")),
     Base("clusters", "clusters of 16 blocks", _clustered_tree, _spec(
         "bigalloc", cluster_size=16 * BLOCK, size="2M")),
-    Base("seeded", "a stored seed", _tree, _spec("metadata_csum_seed")),
+    Base("seeded", "a stored checksum seed", _tree, _spec("metadata_csum_seed")),
 )  # fmt: skip
 BY_NAME = {base.name: base for base in BASES}

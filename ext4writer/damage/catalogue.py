@@ -1,7 +1,7 @@
-"""The catalogue: corruptions of every structure of ext4, one at a time, each by name.
+"""The catalogue: named corruptions of every structure of ext4, one at a time.
 
-A case is a base image and the overrides that damage it; all checksums are right, except those that
-are the corruption. :mod:`.answers` says what e2fsck and the checker of this library find in each.
+A case is a base image and the overrides that damage it. All checksums are right, except those that
+are the corruption. :mod:`.answers` records what e2fsck and this library's checker find in each.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _PIECE = 64 << 10
 
 @dataclass(frozen=True)
 class Case:
-    """One corruption. ``overrides`` are carried out together on the image of ``base``."""
+    """One corruption. ``overrides`` are applied together to the image of ``base``."""
 
     name: str
     group: str
-    """The structure that it is about."""
+    """The structure that is damaged."""
     base: Base
     why: str
     """What is wrong, in one line."""
@@ -35,8 +35,8 @@ class Case:
 
     @property
     def kernel(self) -> str:
-        """What Linux 6.1 does with the image: mounts, lists, reads and writes it, or does not."""
-        return KERNEL.get(answer_of(self.name).kernel, "was not asked")
+        """What Linux 6.1 does when it mounts, lists, reads and writes the image."""
+        return KERNEL.get(answer_of(self.name).kernel, "was not tried")
 
     @property
     def kernels(self) -> str:
@@ -48,53 +48,53 @@ class Case:
         return tuple(map(Override.parse, self.overrides))
 
     def image(self) -> bytes:
-        """The damaged image."""
+        """Return the damaged image."""
         return patch(self.base.image(), self.parsed)
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The names of the problems that ``e2fsck -fn`` logs, each once, in order."""
+        """The names of the problems that ``e2fsck -fn`` logs, without repetitions, in order."""
         return tuple(map(name_of, answer_of(self.name).found))
 
     @property
     def repair_codes(self) -> tuple[str, ...]:
-        """The same of ``e2fsck -fy``, which goes further."""
+        """The same for ``e2fsck -fy``, which continues where ``-fn`` stops."""
         return tuple(map(name_of, answer_of(self.name).repaired))
 
     @property
     def checker(self) -> tuple[str, ...]:
-        """The names of the problems that the checker of this library finds."""
+        """The names of the problems that this library's checker finds."""
         return answer_of(self.name).checked
 
 
 KERNELS = {
-    "superblock": "refuses to mount, or mounts and believes it",
+    "superblock": "refuses to mount, or mounts and trusts the value",
     "mmp": "refuses to mount, or waits for an update that does not come",
-    "descriptors": "refuses to mount (ext4_check_descriptors), or calls the group's bitmaps bad",
-    "bitmaps": "calls the group bad when it allocates, or gives a block to two files",
-    "inodes": "gives EFSCORRUPTED for the inode (ext4_iget), or believes it",
-    "special files": "gives EFSCORRUPTED for the inode, or ignores what a device has no use for",
-    "links": "gives EFSCORRUPTED, or a target that is too short or not ended",
-    "extents": "gives EFSCORRUPTED for the file (ext4_ext_check), or reads other blocks",
-    "block maps": "gives EFSCORRUPTED (ext4_check_blockref), or reads other blocks",
-    "bad blocks": "never looks",
+    "descriptors": "refuses to mount (ext4_check_descriptors), or marks the group's bitmaps as bad",
+    "bitmaps": "marks the group as bad when it allocates, or gives a block to two files",
+    "inodes": "returns EFSCORRUPTED for the inode (ext4_iget), or trusts the value",
+    "special files": "returns EFSCORRUPTED for the inode, or ignores what devices do not use",
+    "links": "returns EFSCORRUPTED, or a target that is too short or not terminated",
+    "extents": "returns EFSCORRUPTED for the file (ext4_ext_check), or reads other blocks",
+    "block maps": "returns EFSCORRUPTED (ext4_check_blockref), or reads other blocks",
+    "bad blocks": "ignores the list",
     "directories": "ends the listing with an error (__ext4_check_dir_entry), or shows a wrong name",
-    "index": "warns and searches all leaves (dx_probe), or does not find names that are there",
-    "attributes": "gives EFSCORRUPTED for the attributes (check_xattrs), or shows other values",
-    "values in inodes": "gives EFSCORRUPTED (ext4_xattr_inode_get), or another value",
-    "clusters": "gives EFSCORRUPTED for the file, or counts clusters wrongly when it is deleted",
-    "inline data": "gives EFSCORRUPTED for the file, or reads past the end of the inode",
-    "quota": "mounts without quota, or counts wrongly",
-    "orphan file": "refuses to mount for writing, or leaves the orphans where they are",
-    "journal": "refuses to mount (ext4_load_journal), or replays what is no transaction",
-    "replay": "stops recovery and refuses to mount, recovers a part, or replays what is told",
+    "index": "warns and searches all leaves (dx_probe), or does not find existing names",
+    "attributes": "returns EFSCORRUPTED for the attributes (check_xattrs), or other values",
+    "values in inodes": "returns EFSCORRUPTED (ext4_xattr_inode_get), or another value",
+    "clusters": "returns EFSCORRUPTED for the file, or miscounts clusters when it is deleted",
+    "inline data": "returns EFSCORRUPTED for the file, or reads past the end of the inode",
+    "quota": "mounts without quota, or miscounts",
+    "orphan file": "refuses to mount for writing, or leaves the orphans in place",
+    "journal": "refuses to mount (ext4_load_journal), or replays data that is not a transaction",
+    "replay": "stops recovery and refuses to mount, recovers partly, or replays the damage",
     "resize inode": "refuses to grow",
-    "casefold": "refuses the directory, or finds one of two names",
-    "encryption": "gives an error for the directory (fscrypt_get_encryption_info)",
-    "verity": "gives an error when the file is opened",
-    "public": "did what the name of the bug says; releases after it give an error",
+    "casefold": "refuses the directory, or finds only one of two names",
+    "encryption": "returns an error for the directory (fscrypt_get_encryption_info)",
+    "verity": "returns an error when the file is opened",
+    "public": "had the named bug; later releases return an error",
 }
-"""Group -> what kernels may do with an image of it."""
+"""Group -> what kernels may do with its images."""
 
 
 def _cases() -> Iterator[Case]:
@@ -116,13 +116,14 @@ def _cases() -> Iterator[Case]:
 
 CASES: tuple[Case, ...] = tuple(_cases())
 CASE = {case.name: case for case in CASES}
-"""Each case by its name."""
+"""Name -> case."""
 
 
 def write_case(case: Case, output: OutputLike) -> None:
-    """Write the image of a case to ``output``, as :func:`~ext4writer.write_image` takes it.
+    """Write the image of a case to ``output``, which is as for :func:`~ext4writer.write_image`.
 
-    Blocks of zeros stay holes. Raises :class:`~ext4writer.OutputError`.
+    Pieces of 64 KiB that contain only zeros become holes. Raises
+    :class:`~ext4writer.OutputError`.
     """
     image = memoryview(case.image())
     zeros = bytes(_PIECE)
@@ -135,6 +136,6 @@ def write_case(case: Case, output: OutputLike) -> None:
 
 
 def coverage() -> tuple[str, ...]:
-    """Return the names of all problems of e2fsck that the cases reach, in the order of codes."""
+    """Return the names of all e2fsck problems that the cases cause, sorted by code."""
     reached = {code for answer in ANSWERS.values() for code in (*answer.found, *answer.repaired)}
     return tuple(NAMES[code] for code in sorted(reached) if code in NAMES)

@@ -1,13 +1,13 @@
-"""Makes all checksums of an image right again, whatever was done to its bytes.
+"""Recomputes all checksums of an image after arbitrary changes of its bytes.
 
-A fuzzer changes bytes, and the first checksum stops every reader. :func:`set_checksums` goes
-through an image of any content as a mount would find its metadata, and writes each checksum anew.
-Nothing is checked and nothing else is repaired: where a length or a number leads to nothing, that
-part is left as it is. Each block is handled once, for the first structure that claims it, so that
-the time is bounded by the size of the image.
+When a fuzzer changes bytes, the first wrong checksum stops every reader. :func:`set_checksums`
+finds the metadata of an image as a mount would, and rewrites each checksum. Nothing is checked and
+nothing else is repaired: parts that a wrong length or number makes unreachable stay unchanged. Each
+block is handled once, for the first structure that claims it, so the time is limited by the size of
+the image.
 
-It reads with compiled records and is not built on :mod:`ext4writer.read`, which makes objects and
-stops at damage.
+It uses compiled records instead of :mod:`ext4writer.read`, which creates objects and stops at
+damage.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ from .journal_checksums import pending_blocks, set_fast_commit_checksums, set_lo
 
 _JOURNAL_MAGIC = JBD2_MAGIC_NUMBER.to_bytes(4, "big")
 _EA_INODE_MAX = 1 << 20
-"""Values in inodes of their own are hashed up to this size in bytes; the kernel allows 64 KiB."""
+"""Attribute values in inodes are hashed up to this size in bytes; the kernel allows 64 KiB."""
 
 _inode = INODE_128.unpacker(
     *("i_mode", "i_size_lo", "i_links_count", "i_flags", "i_block", "i_generation"),
@@ -138,11 +138,11 @@ _HARMLESS = frozenset(
         SUPERBLOCK.offset(name), SUPERBLOCK.offset(name) + SUPERBLOCK.fields[name].size
     )
 )
-"""Bytes of the superblock by which no other checksum is found or made."""
+"""Offsets of superblock bytes that affect neither the value nor the location of other checksums."""
 
 
 def set_checksums(buffer: WriteBuffer, changed: Iterable[int] | None = None) -> None:
-    """Make all checksums right inside ``buffer``; see :func:`ext4writer.damage.reseal`."""
+    """Set all checksums in ``buffer``; see :func:`ext4writer.damage.reseal`."""
     with memoryview(buffer) as given, given.cast("B") as view:
         size = len(view)
         if size < SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE:
@@ -151,7 +151,7 @@ def set_checksums(buffer: WriteBuffer, changed: Iterable[int] | None = None) -> 
         superblock = bytes(view[SUPERBLOCK_OFFSET : SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE])
         fmt = _format(superblock)
         if fmt is None:
-            # Of its features only the words themselves are known, and they may be what is wrong.
+            # The superblock cannot be interpreted, perhaps because of its features.
             set_superblock_checksum(view, SUPERBLOCK_OFFSET)
             return
         if fmt.has_journal and fmt.needs_recovery and not fmt.journal_dev:
@@ -174,10 +174,10 @@ def set_checksums(buffer: WriteBuffer, changed: Iterable[int] | None = None) -> 
 def _set_replayed_checksums(
     view: memoryview, fmt: Format, places: list[int], pending: dict[int, tuple[int, bool]]
 ) -> None:
-    """Set the checksums of what a replay of the log will leave, in it and around it.
+    """Set the checksums for the state after a replay of the log, both in the log and outside of it.
 
-    Of blocks that the replay will write over, only what has its checksum from itself alone is
-    handled where it lies: a mount reads the superblock, descriptors and inodes before.
+    A mount reads the superblock, descriptors and inodes before the replay. The checksums of these
+    are also set in the blocks that the replay will overwrite.
     """
     size = fmt.block_size
     after = bytearray(view)
@@ -215,7 +215,7 @@ def _format(superblock: bytes) -> Format | None:
 
 
 class _Sealer:
-    """One pass over one image."""
+    """Sets the checksums of one image in one pass."""
 
     def __init__(
         self,
@@ -232,15 +232,13 @@ class _Sealer:
         self.blocks = len(view) // self.size
         self.seed = fmt.checksum_seed
         self.taken = bytearray(self.blocks + 1)
-        """1 for each block that is done already, or lies in a fixed place."""
+        """1 for each block that is already done or has a fixed purpose."""
         self.dirty_blocks = None if dirty is None else {at // self.size for at in dirty}
         self.with_journal = True
         self.all = True
-        """Whether what the present inode leads to is handled although no byte of it changed."""
+        """Whether all blocks of the current inode are handled, changed or not."""
         self.descs: list[tuple[int, int, tuple[int, ...]]] = []
-        """(group, byte of its descriptor, its numbers) of each group that is in the image."""
-        self.copies: dict[int, list[int]] = {}
-        """Group -> bytes at which copies of its descriptor lie."""
+        """(group, offset of its descriptor in bytes, its numbers) for each group in the image."""
 
     def run(self) -> None:
         fmt = self.format
@@ -265,7 +263,7 @@ class _Sealer:
                 set_superblock_checksum(self.view, at)
 
     def seal_alone(self) -> None:
-        """Set the checksums that cover one structure alone: superblocks, descriptors and inodes."""
+        """Set only the checksums of superblocks, descriptors and inodes."""
         supers = self.find_groups()
         if self.format.metadata_csum:
             size = self.format.inode_size
@@ -280,14 +278,14 @@ class _Sealer:
     # -- fixed places ------------------------------------------------------------------------------
 
     def find_groups(self) -> list[int]:
-        """Find descriptors and what they name; return where superblocks lie."""
+        """Find the descriptors, and mark metadata as taken; return the offsets of superblocks."""
         fmt, view, size, blocks = self.format, self.view, self.size, self.blocks
         _, blocks_count = _super(self.superblock, 0)
         if fmt.is_64bit:
             blocks_count = SUPERBLOCK.number(self.superblock, 0, "s_blocks_count")
         groups = max(fmt.groups_for(blocks_count), 0)
-        # What is counted must not make more work than what is there.
-        # The metadata of a whole flex group lies where it begins.
+        # A wrong count must not cause more work than the image has blocks. A flex group that has
+        # begun counts fully, as all its metadata is at its beginning.
         here = max(fmt.groups_for(blocks), 0)
         flex = min(fmt.groups_per_flex, FLEX_MAX)
         groups = min(groups, len(view) // fmt.desc_size + 1, round_up(here + 1, flex))
@@ -321,7 +319,7 @@ class _Sealer:
         return supers
 
     def _find_descriptors(self, groups: int, holders: list[int]) -> None:
-        """Note where the copies of each descriptor lie, the first one first."""
+        """Find the blocks of all copies of the descriptors, the primary one first."""
         fmt, blocks = self.format, self.blocks
         per_block = fmt.descs_per_block
         self.desc_blocks: list[list[int]] = []
@@ -384,7 +382,7 @@ class _Sealer:
                 if crc == old:
                     continue
                 low_at, high_at = _BITMAP_CSUMS[which]
-                # A copy that agreed with the first one still does.
+                # Copies that agreed with the primary descriptor must still agree.
                 number, place = divmod(group, fmt.descs_per_block)
                 inside = place * fmt.desc_size
                 for copy in self.desc_blocks[number]:
@@ -433,7 +431,7 @@ class _Sealer:
     # -- inodes ------------------------------------------------------------------------------------
 
     def _claim(self, block: int) -> bool:
-        """Whether this block belongs to no other structure; it does from now on."""
+        """Return whether this block belongs to no other structure yet, and mark it as taken."""
         if not 0 < block < self.blocks or self.taken[block]:
             return False
         self.taken[block] = 1
@@ -447,12 +445,12 @@ class _Sealer:
             self._inode(ino, at)
 
     def _dirty_inodes(self) -> None:
-        """Set the checksums of inodes that changed, of what they lead to, and of other blocks."""
+        """Set the checksums of changed inodes with their blocks, and of other changed blocks."""
         assert self.dirty is not None and self.dirty_blocks is not None
         loose = {block for block in self.dirty_blocks if block < self.blocks}
         loose = {block for block in loose if not self.taken[block]}
         if loose and self.format.ea_inode:
-            # A value has its hash in its inode, and that is part of hashes elsewhere.
+            # The hash of an attribute value is in its inode, and part of hashes elsewhere.
             self._all_inodes()
             return
         size = self.format.inode_size
@@ -463,14 +461,14 @@ class _Sealer:
                 self._inode(ino, at)
 
     def _claims(self, block: int) -> bool:
-        """Whether this block is still to be done; it counts as done from now on."""
+        """Return whether this block must still be handled, and mark it as taken."""
         return self._claim(block) and self._is_dirty(block)
 
     def _is_dirty(self, block: int) -> bool:
         return self.all or block in (self.dirty_blocks or ())
 
     def _inodes(self) -> Iterator[tuple[int, int]]:
-        """Yield (number, byte) of each inode that holds anything, but in parts never in use."""
+        """Yield (number, offset in bytes) of each non-zero inode in parts of tables in use."""
         fmt, view, size = self.format, self.view, self.format.inode_size
         per_group, limit = fmt.inodes_per_group, len(view)
         inodes_count, _ = _super(self.superblock, 0)
@@ -497,7 +495,7 @@ class _Sealer:
                 at += size
 
     def _inode(self, ino: int, at: int) -> None:
-        """Set the checksums of what an inode leads to, then its own."""
+        """Set the checksums of the blocks of an inode, then its own."""
         fmt, view = self.format, self.view
         mode, _, links, flags, root, generation, acl, _, acl_hi = _inode(view, at)
         if links:
@@ -532,7 +530,7 @@ class _Sealer:
             self._extent_blocks(root, seed, None)
 
     def _data_blocks(self, flags: int, root: bytes, seed: int) -> list[int]:
-        """The blocks of a file, in the order of its mapping, whose blocks get their checksums."""
+        """Return the blocks of a file in logical order; set the checksums of its extent tree."""
         found: list[int] = []
         if flags & EXT4_EXTENTS_FL:
             self._extent_blocks(root, seed, found)
@@ -541,9 +539,9 @@ class _Sealer:
         return found
 
     def _extent_blocks(self, root: bytes, seed: int | None, found: list[int] | None) -> None:
-        """Set the checksums of an extent tree; put the blocks that it maps into ``found``.
+        """Set the checksums of an extent tree; append the blocks that it maps to ``found``.
 
-        With the seed None they have no checksums.
+        With the seed None, no checksums are set.
         """
         _, entries, _, depth = _header(root, 0)
         if not depth and found is None:
@@ -601,9 +599,9 @@ class _Sealer:
     # -- directories -------------------------------------------------------------------------------
 
     def _directory_block(self, block: int, seed: int) -> None:
-        """Set the checksum of a leaf or of a part of an index, by what it holds."""
+        """Set the checksum of a leaf or index node, whichever the block looks like."""
         # lib/ext2fs/csum.c:ext2fs_dir_block_csum_set, fs/ext4/namei.c:get_dx_countlimit. A root
-        # may still have the tail of the leaf that it was.
+        # may still contain the tail of the leaf that it replaced.
         view, size = self.view, self.size
         at = block * size
         count_at = 0
@@ -663,18 +661,18 @@ class _Sealer:
     def _entry_hashes(
         self, at: int, base: int, end: int, *, inside: bool
     ) -> tuple[list[int], bool]:
-        """Make e_hash of each entry right; return all of them, and whether any has changed.
+        """Set e_hash of each entry; return all hashes, and whether any has changed.
 
-        In an inode 0 is right as well, and so is the hash of a kernel for which characters of
-        names had a sign.
+        In an inode, 0 is valid, too. Hashes computed with signed characters of names are valid
+        everywhere.
         """
         view = self.view
         hashes, changed = [], False
-        # Values lie apart from each other, so that together they are no longer than the block.
+        # Valid values do not overlap, so together they are not longer than the block.
         left = end - base
         while at + XATTR_ENTRY.size <= end:
             name_len, index, offset, value_ino, size, stored = _xattr(view, at)
-            # Four bytes of zeros end the list, and a value may follow at once
+            # Four zero bytes end the list; a value may follow immediately
             # (fs/ext4/xattr.h:IS_LAST_ENTRY).
             if not (name_len or index or offset):
                 break
@@ -704,7 +702,7 @@ class _Sealer:
         return hashes, changed
 
     def _value_hash(self, ino: int) -> bytes:
-        """The four bytes of an inode that hold the hash of the value in it."""
+        """Return the four bytes of an inode that contain the hash of its attribute value."""
         at = self._inode_at(ino)
         return b"" if at is None else bytes(self.view[at + _I_ATIME : at + _I_ATIME + 4])
 
@@ -719,7 +717,7 @@ class _Sealer:
         return at
 
     def _value_inode(self, ino: int, at: int) -> None:
-        """Make the hash of a value in an inode of its own right (ext4_xattr_inode_set_hash)."""
+        """Set the hash of the attribute value in an inode (ext4_xattr_inode_set_hash)."""
         view = self.view
         _, size_lo, links, flags, root, generation, _, size_hi, _ = _inode(view, at)
         size = joined_32(size_lo, size_hi)
@@ -744,7 +742,7 @@ class _Sealer:
     # -- the journal -------------------------------------------------------------------------------
 
     def journal_places(self) -> list[int]:
-        """The blocks of the journal inside, in their order; nothing is changed."""
+        """Return the blocks of the internal journal in logical order; change nothing."""
         at = self._inode_at(_journal_inum(self.superblock, 0)[0])
         if at is None:
             return []
@@ -758,7 +756,7 @@ class _Sealer:
         return [] if not places or self.taken[places[0]] else places
 
     def _journal_inode(self) -> None:
-        """Set the checksums of the journal where no other metadata has any."""
+        """Set the checksums of the journal in an image whose other metadata has none."""
         places = self.journal_places()
         if places:
             self.set_log_checksums(places, 0)
@@ -791,5 +789,5 @@ class _Sealer:
 
 
 def _hashes(name: bytes, value: bytes) -> tuple[int, int]:
-    """e_hash of a name and a value, with the bytes of the name unsigned and signed."""
+    """Return e_hash of a name and a value, with characters of the name unsigned and signed."""
     return entry_hash(name, value), entry_hash(name, value, signed=True)

@@ -1,8 +1,8 @@
-"""A checksum among the bytes that it covers.
+"""Solves for a CRC that covers itself.
 
-Where a node of an index counts more entries than it has room for, they reach over its tail, and
-dt_checksum is a part of what is summed (fs/ext4/namei.c:ext4_dx_csum). One that is right can be
-solved for: each bit of a CRC is a sum, modulo 2, of bits of the data and of a constant.
+If the count of an index node exceeds its limit, the entries overlap the tail, and dt_checksum is
+part of the data that it covers (fs/ext4/namei.c:ext4_dx_csum). The right value is the solution of
+linear equations: each bit of a CRC is a sum, modulo 2, of bits of the data and a constant.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ _BITS = 32
 
 
 def crc_over_itself(crc: int, after: bytes) -> int | None:
-    """The number that is the CRC-32C of itself, as four bytes, and ``after``, begun with ``crc``.
+    """Return a number that equals the CRC-32C of its own four bytes followed by ``after``.
 
-    None where there is no such number.
+    ``crc`` is the CRC of the preceding bytes. Returns None if there is no such number.
     """
 
     def summed(number: int) -> int:
         return crc32c(crc32c(crc, number.to_bytes(4, "little")), after)
 
     constant = summed(0)
-    # x = constant + changes(x) is one equation for each bit; here as columns of (changes + 1)(x).
+    # x = constant + linear(x) is one equation for each bit; the columns are those of linear + 1.
     pivots: dict[int, tuple[int, int]] = {}
     for place in range(_BITS):
         chosen = 1 << place
@@ -35,7 +35,7 @@ def crc_over_itself(crc: int, after: bytes) -> int | None:
 
 
 def _reduced(column: int, chosen: int, pivots: dict[int, tuple[int, int]]) -> tuple[int, int]:
-    """``column`` without what columns before can take away, and the bits that it is made of."""
+    """Reduce ``column`` by the pivots; return the rest, and the bits of x that produce it."""
     for length in range(column.bit_length(), 0, -1):
         pivot = pivots.get(length)
         if pivot is not None and column >> length - 1 & 1:

@@ -1,7 +1,7 @@
-"""Makes the checksums of a journal right: superblock, log, fast commits.
+"""Sets the checksums of a journal: superblock, log, fast commits.
 
 Rules: fs/jbd2/recovery.c:do_one_pass, fs/jbd2/commit.c, fs/ext4/fast_commit.c:ext4_fc_replay_scan.
-Only what recovery would read is handled. What lies in the log from earlier has sums of its own.
+Only the blocks that recovery would read are handled; older transactions in the log are left alone.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _word = struct.Struct("<I")
 
 
 class _Log:
-    """The superblock of a journal, and where its blocks lie."""
+    """The superblock of a journal, and the locations of its blocks."""
 
     def __init__(self, view: memoryview, size: int, places: Sequence[int], at: int) -> None:
         self.view, self.size, self.places = view, size, places
@@ -96,19 +96,19 @@ class _Log:
             self.end = self.last - (fast_blocks or JBD2_DEFAULT_FAST_COMMIT_BLOCKS)
 
     def after(self, position: int) -> int:
-        """The block of the log that follows one."""
+        """Return the block of the log after ``position``; the log is circular."""
         return position + 1 if position + 1 < self.end else self.first
 
     def target(self, tag: int) -> int:
-        """The block of the file system that a tag at this byte names."""
+        """Return the file system block in the tag at byte ``tag``."""
         target: int = _big_word.unpack_from(self.view, tag)[0]
         if self.is_64bit:
             target |= _big_word.unpack_from(self.view, tag + _BLOCKNR_HIGH)[0] << 32
         return target
 
     def flags(self, tag: int) -> int:
-        """The flags of a tag at this byte."""
-        # The record is longer than a tag without a high half, which may end the block.
+        """Return the flags of the tag at byte ``tag``."""
+        # Unpacking the whole record fails at the end of a block: tags can be shorter than it.
         flags: int = (
             _big_word.unpack_from(self.view, tag + _FLAGS3)
             if self.v3
@@ -117,11 +117,11 @@ class _Log:
         return flags
 
     def escaped(self, tag: int) -> bool:
-        """Whether the first word of the block was taken away."""
+        """Return whether the first word of the block was replaced by zeros."""
         return bool(self.flags(tag) & JBD2_FLAG_ESCAPE)
 
     def revoked(self, start: int) -> list[int]:
-        """The blocks that a revoke block at this byte names."""
+        """Return the blocks listed in the revoke block at byte ``start``."""
         (count,) = _big_word.unpack_from(self.view, start + JOURNAL_HEADER.size)
         width = 8 if self.is_64bit else 4
         first = start + JOURNAL_REVOKE_HEADER.size
@@ -135,7 +135,7 @@ class _Log:
 def pending_blocks(
     view: memoryview, size: int, places: Sequence[int], at: int
 ) -> dict[int, tuple[int, bool]]:
-    """Return the blocks that a replay would write: each -> (byte where it lies, is escaped).
+    """Return block that replay would write -> (offset of its copy in bytes, is escaped).
 
     The arguments are those of :func:`set_log_checksums`.
     """
@@ -180,9 +180,9 @@ def pending_blocks(
 
 
 def set_log_checksums(view: memoryview, size: int, places: Sequence[int], at: int) -> None:
-    """Set the checksums of the journal whose blocks lie at the blocks ``places`` of ``view``.
+    """Set the checksums of a journal that is stored in the blocks ``places`` of ``view``.
 
-    Blocks have ``size`` bytes; the superblock of the journal is the one numbered ``at``.
+    Blocks have ``size`` bytes. ``at`` is the index in ``places`` of the journal superblock.
     """
     log = _Log(view, size, places, at)
     if log.has_sums:
@@ -241,7 +241,7 @@ def _set_transaction_checksums(log: _Log) -> None:
                 _big_word.pack_into(view, at, 0)
                 _big_word.pack_into(view, at, crc32c(log.seed, view[here : here + size]))
             elif _commit(view, here) == (JBD2_CRC32_CHKSUM, JBD2_CRC32_CHKSUM_SIZE):
-                # fs/jbd2/recovery.c:calc_chksums; without kind and size there is no checksum
+                # fs/jbd2/recovery.c:calc_chksums; another kind or size means no checksum
                 crc = CRC_START
                 for block in summed:
                     crc = crc32_be(crc, view[block : block + size])
@@ -253,7 +253,7 @@ def _set_transaction_checksums(log: _Log) -> None:
 
 
 def _tags(log: _Log, start: int) -> list[int]:
-    """Where the tags of a descriptor block begin."""
+    """Return the offsets of the tags of the descriptor block at byte ``start``."""
     width = tag_size(csum_v2=log.v2, csum_v3=log.v3, is_64bit=log.is_64bit)
     end = start + log.size - (_TAIL_SIZE if log.has_sums else 0)
     at = start + JOURNAL_HEADER.size
@@ -274,12 +274,12 @@ def _set_tail_checksum(log: _Log, start: int) -> None:
 
 
 def set_fast_commit_checksums(view: memoryview, size: int, places: Sequence[int], at: int) -> None:
-    """Set the checksums of the fast commits at the end of a journal, given in the same way."""
+    """Set the checksums of the fast commits; the arguments are as in :func:`set_log_checksums`."""
     log = _Log(view, size, places, at)
     if not log.has_fast or not 0 < log.end < log.last - 1:
         return
     crc, tid = 0, None
-    # fs/jbd2/journal.c:jbd2_fc_init: the first block past the log stays unused
+    # fs/jbd2/journal.c:jbd2_fc_init: the first block after the log stays unused
     for position in range(log.end + 1, log.last):
         start = places[position] * size
         end = start + size
@@ -297,11 +297,11 @@ def set_fast_commit_checksums(view: memoryview, size: int, places: Sequence[int]
                 until = where + FC_TL.size + _FC_CRC
                 _word.pack_into(view, until, crc32c(crc, view[where:until]))
                 crc = 0
-                where = end  # what follows a tail in its block is padding
+                where = end  # the rest of the block is padding
                 break
             if tag == EXT4_FC_TAG_HEAD and length >= FC_HEAD.size:
                 (tid,) = _head(view, where + FC_TL.size)
             elif tid is None:
-                return  # the first tag of all is the head
+                return  # fast commits must begin with a head tag
             crc = crc32c(crc, view[where:following])
             where = following

@@ -1,4 +1,4 @@
-"""Finds what an override names in any image, by reading it."""
+"""Locates the targets of overrides in any image, by reading it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ from .places import Holder, Place
 
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _SHOWN = 16
-"""How many names an error lists."""
+"""The maximum number of names that an error lists."""
 _OFFSET = re.compile(r"@?(0x[0-9a-f]{1,16}|[0-9]{1,19})(?::([0-9]{1,9}))?")
 _TYPES = ("user", "group", "project")
 
@@ -117,10 +117,10 @@ _INODE_MEANING = Meaning(unit="inode")
 
 
 class Locator:
-    """Finds the places of overrides in one image, of whatever origin."""
+    """Locates the targets of overrides in one image, written by any program."""
 
     def __init__(self, image: Image, size: int) -> None:
-        """``size`` counts the bytes that may be changed."""
+        """``size`` is the number of bytes that may be changed."""
         self._image = image
         self._size = size
         self._block_size = image.block_size
@@ -141,10 +141,13 @@ class Locator:
                 *(XATTR_ENTRY, JOURNAL_SUPERBLOCK, MMP, ORPHAN_BLOCK_TAIL, *_AT_OFFSETS),
             )
         }
-        """The declarations of all records that have fields, by name."""
+        """Name -> declaration, for all records that have fields."""
 
     def find(self, override: Override) -> Place:
-        """Return the place that ``override`` changes; raise :class:`OverrideError` for none."""
+        """Return the place that ``override`` changes; raise :class:`OverrideError` for none.
+
+        Errors of the reader are raised as :class:`OverrideError`, too.
+        """
         finder = FINDERS.get(override.record)
         if finder is None:
             raise _unknown(override, "no such record", override.record, FINDERS)
@@ -162,22 +165,22 @@ class Locator:
             raise _error(override, str(error)) from None
         for at, size in place.parts:
             if at + size > self._size:
-                raise _error(override, f"byte {at} lies after the end of the image")
+                raise _error(override, f"byte {at} is past the end of the image")
         return place
 
     # -- fields ------------------------------------------------------------------------------------
 
     def _field(self, override: Override, record: Record, at: int, holder: Holder) -> Place:
-        """The place of the field that an override names in the record at byte ``at``."""
+        """Return the place of the override's field in the record at byte ``at``."""
         name, bracket, rest = override.field.partition("[")
         element = _number(rest.removesuffix("]")) if bracket else None
         if bracket and (element is None or not rest.endswith("]")):
-            raise _error(override, "an element is a number in brackets")
+            raise _error(override, "an element must be a number in brackets")
         big = record.name in _BIG_ENDIAN
         row = record.fields.get(name)
         if row is None and len(record.wholes.get(name, ())) > 1:
             if bracket:
-                raise _error(override, f"{name} is no array")
+                raise _error(override, f"{name} is not an array")
             rows = [record.fields[part] for part in record.parts(name)]
             parts = tuple(Run(at + row.offset, row.size) for row in rows)
             meaning = record.meanings[rows[0].name]
@@ -187,7 +190,7 @@ class Locator:
             raise _unknown(override, f"{record.name} has no such field", name, fields)
         start, size, meaning = at + row.offset, row.size, record.meanings[name]
         if row.is_bytes and element is not None:
-            # Words of i_block, most of all.
+            # Mostly for i_block.
             if 4 * element + 4 > size:
                 raise _error(override, f"{name} has {size // 4} words")
             part = Run(start + 4 * element, 4)
@@ -195,18 +198,18 @@ class Locator:
         if row.is_array:
             if element is None or element >= row.count:
                 last = f"{name}[{row.count - 1}]"
-                raise _error(override, f"name an element, {name}[0] to {last}")
+                raise _error(override, f"an element is required, {name}[0] to {last}")
             size //= row.count
             part = Run(start + size * element, size)
             return Place(override, holder, (part,), meaning, big, field=name)
         if element is not None:
-            raise _error(override, f"{name} is no array")
+            raise _error(override, f"{name} is not an array")
         return Place(override, holder, (Run(start, size),), meaning, big, row.is_bytes, field=name)
 
     def _offset(self, override: Override, text: str, default: int) -> Run:
         matched = _OFFSET.fullmatch(text)
         if matched is None:
-            raise _error(override, "an offset is a number of bytes, with :LENGTH if not one")
+            raise _error(override, "the index must be an offset in bytes, optionally with :LENGTH")
         at, length = int(matched[1], 0), int(matched[2] or default)
         if not length or at + length > self._size:
             raise _error(override, f"the image has {self._size} bytes")
@@ -225,18 +228,18 @@ class Locator:
         else:
             at, length = self._offset(override, override.index, default)
         if at + length > left:
-            raise _error(override, "the bytes lie in several blocks; change them one by one")
+            raise _error(override, "the bytes are in several blocks; change each separately")
         holder = Holder(None, base + at, length)
         return Place(override, holder, (Run(base + at, length),), is_bytes=True, field=RAW)
 
     def _in_file(self, override: Override, inode: Inode, at: int) -> Run:
-        """Return the byte of the image that holds byte ``at`` of a file, and how many follow."""
+        """Return (offset in the image, bytes left in the block) for byte ``at`` of a file."""
         logical, inside = divmod(at, self._block_size)
         for run in inode.runs():
             if run.logical <= logical < run.logical + run.length:
                 start = (run.physical + logical - run.logical) * self._block_size + inside
                 return Run(start, self._block_size - inside)
-        raise _error(override, f"byte {at} of the file is in a hole, or after its end")
+        raise _error(override, f"byte {at} of the file is in a hole or past its end")
 
     # -- superblock, descriptors, bitmaps ----------------------------------------------------------
 
@@ -247,7 +250,7 @@ class Locator:
     def _super_group(self, override: Override, group: int) -> int:
         if group not in self._super_groups:
             groups = ", ".join(map(str, self._super_groups))
-            raise _error(override, f"superblocks lie in the groups {groups}")
+            raise _error(override, f"superblocks are in the groups {groups}")
         return group
 
     def _superblock(self, override: Override) -> Place:
@@ -270,7 +273,7 @@ class Locator:
         holders = [fmt.group_of(place) for place in copies]
         if copy and copy not in holders:
             groups = ", ".join(map(str, holders))
-            raise _error(override, f"that descriptor lies in the groups {groups}")
+            raise _error(override, f"copies of that descriptor are in the groups {groups}")
         number = holders.index(copy) if copy else 0
         at = copies[number] * self._block_size + place * fmt.desc_size
         holder = Holder(UnitKind.GROUP_DESC, at, fmt.desc_size, group=group)
@@ -280,7 +283,7 @@ class Locator:
         group = self._group(override, _numbers(override, 1)[0])
         bit = _number(override.field)
         if bit is None or bit >= 8 * self._block_size:
-            raise _error(override, "the field of a bitmap is a bit's number")
+            raise _error(override, "the field of a bitmap must be the number of a bit")
         at = self._image.descriptor(group)[f"bg_{kind.value}"] * self._block_size
         holder = Holder(kind, at, self._block_size, group=group)
         return Place(override, holder, (Run(at + bit // 8, 1),), bit=bit % 8, field=override.field)
@@ -289,19 +292,19 @@ class Locator:
         if not self._image.format.mmp:
             raise _error(override, "the image has no such mmp")
         if override.index:
-            raise _error(override, "there is only one, without an index")
+            raise _error(override, "there is only one; leave out the index")
         at = self._image.number("s_mmp_block") * self._block_size
         return self._field(override, MMP, at, Holder(UnitKind.MMP, at, MMP.size))
 
-    # -- inodes and what hangs on them -------------------------------------------------------------
+    # -- inodes and their mappings -----------------------------------------------------------------
 
     def _node(self, override: Override, path: str) -> Inode:
         if not path:
-            raise _error(override, "name a file, as a path or inode number")
+            raise _error(override, "the index must be a path or an inode number")
         ino = _number(path)
         if ino is not None:
             if not 1 <= ino <= self._image.inodes_count:
-                raise _error(override, f"inodes are 1 to {self._image.inodes_count}")
+                raise _error(override, f"inode numbers are 1 to {self._image.inodes_count}")
             return self._image.inode(ino)
         try:
             return self._image.lookup(_encoded(override, path), follow=False)
@@ -309,7 +312,7 @@ class Locator:
             raise _error(override, "no such path in the image") from None
 
     def _parent_of(self, path: str, inode: Inode) -> int:
-        """The directory above a path, or above a directory that has only a number."""
+        """Return the parent directory of a path, or of a directory given by its number."""
         if _number(path) is None:
             above = path.rstrip("/").rpartition("/")[0] or "/"
             return self._image.lookup(above.encode("utf-8", "surrogateescape")).ino
@@ -358,7 +361,7 @@ class Locator:
         return self._field(override, record, inode.offset, self._holder(inode, override.index))
 
     def _nodes(self, inode: Inode) -> list[tuple[int, int]]:
-        """Byte and depth of each node of an extent tree: the root, then the blocks top down."""
+        """Return (offset in bytes, depth) of each extent tree node: root first, then top down."""
         root = inode.offset + INODE.offset("i_block")
         depth = EXTENT_HEADER.number(inode.block_bytes, 0, "eh_depth")
         tree = [item for item in inode.mapping() if isinstance(item, TreeBlock)]
@@ -372,7 +375,7 @@ class Locator:
         inode = self._node(override, path)
         if not inode.flags & EXT4_EXTENTS_FL:
             by_blocks = (inode.is_file or inode.is_directory) and not inode.has_inline_data
-            why = "; it is mapped by blocks" if by_blocks else ""
+            why = "; it has a block map" if by_blocks else ""
             raise _error(override, f"{path} has no extent tree{why}")
         nodes = self._nodes(inode)
         node, entry = (numbers[0], numbers[1]) if has_entry else (numbers[0], 0)
@@ -405,7 +408,7 @@ class Locator:
     def _leaf_of(
         self, override: Override, nodes: Sequence[tuple[int, int]], number: int
     ) -> tuple[int, int]:
-        """The node and entry of an extent by its number in the file."""
+        """Return (node, entry) of extent number ``number`` of the file."""
         left = number
         for node, (at, depth) in enumerate(nodes):
             if not depth:
@@ -424,7 +427,7 @@ class Locator:
         if inode.flags & EXT4_EXTENTS_FL or node >= len(tree):
             raise _error(override, f"{path} has {len(tree)} such blocks")
         if word is None or word >= self._block_size // 4:
-            raise _error(override, "the field is the number of a word")
+            raise _error(override, "the field must be the number of a 32-bit word")
         at = tree[node].block * self._block_size
         holder = self._holder(inode, path, UnitKind.INDIRECT_BLOCK, at, self._block_size, node)
         part = Run(at + 4 * word, 4)
@@ -435,11 +438,11 @@ class Locator:
     def _directory(self, override: Override, path: str) -> Inode:
         inode = self._node(override, path)
         if not inode.is_directory:
-            raise _error(override, f"{path} is no directory")
+            raise _error(override, f"{path} is not a directory")
         return inode
 
     def _raw_entries(self, directory: Inode) -> Iterator[tuple[Block, int, bytes]]:
-        """Yield (block, byte in it, name) of each entry that lies there, in use or not."""
+        """Yield (block, offset in it, name) of each entry; unused ones have no name."""
         parts = inline_parts if directory.has_inline_data else blocks
         for block in parts(directory):
             data, at = block.data, 0
@@ -514,7 +517,11 @@ class Locator:
         ((block, kind),) = found[:1]
         is_leaf = kind is UnitKind.DIR_BLOCK
         if is_leaf != (record is DIR_ENTRY_TAIL) or (record is DX_NODE and not number):
-            text = f"blocks 0 to {inner - 1} of it are index blocks" if inner else "it has no index"
+            text = (
+                f"blocks 0 to {inner - 1} of the directory are index blocks"
+                if inner
+                else "it has no index"
+            )
             raise _error(override, text)
         csum = self._image.format.metadata_csum
         size = self._block_size
@@ -555,7 +562,7 @@ class Locator:
     def _xattr_entry(self, override: Override) -> Place:
         parts = override.index.split("][")
         choices = [tuple(parts)] if len(parts) == 2 else []
-        # Both a path and a name may contain colons; the contents of the image decide.
+        # Paths and names may contain colons, so try every split.
         text = override.index
         choices += [(text[:at], text[at + 1 :]) for at, letter in enumerate(text) if letter == ":"]
         for path, name in choices:
@@ -574,7 +581,7 @@ class Locator:
                         self._holder(inode, path) if inside else self._xattr_holder(inode, path)
                     )
                     return self._field(override, XATTR_ENTRY, xattr.offset, holder)
-        raise _error(override, "the image has no such attribute; PATH:NAME")
+        raise _error(override, "the image has no such attribute; the index is PATH:NAME")
 
     # -- files without a name ----------------------------------------------------------------------
 
@@ -587,7 +594,7 @@ class Locator:
     def _journal_superblock(self, override: Override) -> Place:
         inode = self._journal(override)
         if override.index:
-            raise _error(override, "there is only one, without an index")
+            raise _error(override, "there is only one; leave out the index")
         at, _ = self._in_file(override, inode, 0)
         holder = self._holder(
             inode, str(inode.ino), UnitKind.JOURNAL_SUPERBLOCK, at, JOURNAL_SUPERBLOCK.size
@@ -607,7 +614,7 @@ class Locator:
         return self._encryption(override, record)
 
     def _fast_commit(self, override: Override, record: Record) -> Place:
-        """A tag of a fast commit, or its value: [BLOCK][TAG]."""
+        """Locate a tag of a fast commit, or its value; the index is [BLOCK][TAG]."""
         inode = self._journal(override)
         block, number = _numbers(override, 2)
         at, _ = self._in_file(override, inode, block * self._block_size)
@@ -623,12 +630,12 @@ class Locator:
         return self._field(override, record, at + inside, holder)
 
     def _verity(self, override: Override) -> Place:
-        """The descriptor at the end of a file with fs-verity."""
+        """Locate the descriptor at the end of a file with fs-verity."""
         # fs/ext4/verity.c:ext4_get_verity_descriptor_location
         inode = self._node(override, override.index)
         runs = list(inode.runs())
         if not runs or not inode.flags & EXT4_VERITY_FL:
-            raise _error(override, f"{override.index} is no file with fs-verity")
+            raise _error(override, f"{override.index} is not a file with fs-verity")
         end = (runs[-1].logical + runs[-1].length) * self._block_size - DESC_SIZE_BYTES
         at, _ = self._in_file(override, inode, end)
         size = le32(self._image.read(at, DESC_SIZE_BYTES))
@@ -638,7 +645,7 @@ class Locator:
         return self._field(override, FSVERITY_DESCRIPTOR, at, holder)
 
     def _encryption(self, override: Override, record: Record) -> Place:
-        """The context of an encrypted file or directory, which is an attribute."""
+        """Locate the encryption context of a file or directory, an extended attribute."""
         inode = self._node(override, override.index)
         wanted = (EXT4_XATTR_INDEX_ENCRYPTION, ENCRYPTION_CONTEXT_NAME)
         inner = in_inode(inode)
@@ -654,7 +661,7 @@ class Locator:
         raise _error(override, f"{override.index} is not encrypted")
 
     def _log_block(self, override: Override, record: Record) -> Place:
-        """A record in a block of the log: [BLOCK], and [BLOCK][TAG]."""
+        """Locate a record in a block of the log; the index is [BLOCK] or [BLOCK][TAG]."""
         inode = self._journal(override)
         is_tag = record in (JOURNAL_BLOCK_TAG, JOURNAL_BLOCK_TAG3)
         block, number = _numbers(override, 2) if is_tag else (*_numbers(override, 1), 0)
@@ -679,16 +686,22 @@ class Locator:
         return self._field(override, record, at + inside, holder)
 
     def _quota(self, override: Override, record: Record) -> Place:
-        """A record of a quota file: [user], and [user][BLOCK] or [user][BLOCK][ENTRY]."""
+        """Locate a record of a quota file.
+
+        The index is [KIND], [KIND][BLOCK] or [KIND][BLOCK][ENTRY]; KIND is ``user``, ``group`` or
+        ``project``.
+        """
         kind, *rest = override.index.split("][")
         numbers = [_number(part) for part in rest]
         if kind not in _TYPES or None in numbers or len(numbers) > 2:
-            raise _error(override, "the index is user, group or project, a block and an entry")
+            raise _error(
+                override, "the index must be user, group or project, then a block and an entry"
+            )
         block, entry = [*(number or 0 for number in numbers), 0, 0][:2]
         short = {"user": "usr", "group": "grp", "project": "prj"}[kind]
         ino = self._image.number(f"s_{short}_quota_inum")
         if not ino:
-            raise _error(override, f"the image has no quota of a {kind}")
+            raise _error(override, f"the image has no {kind} quota")
         inode = self._image.inode(ino)
         place = {
             QUOTA_HEADER.name: 0,
@@ -728,7 +741,7 @@ class Locator:
         holder = self._orphan_holder(override, block)
         word = _number(override.field)
         if word is None or 4 * word + 4 > self._block_size - ORPHAN_BLOCK_TAIL.size:
-            raise _error(override, "the field is the number of an entry")
+            raise _error(override, "the field must be the number of an entry")
         part = Run(holder.offset + 4 * word, 4)
         return Place(override, holder, (part,), _INODE_MEANING, field=override.field)
 
@@ -763,7 +776,7 @@ FINDERS: dict[str, Callable[[Locator, Override], Place]] = {
     **{record.name: Locator._log_or_quota for record in _AT_OFFSETS},
     RAW: Locator._raw,
 }
-"""By the name of a record: what finds its place. In no locator, which would then hold itself."""
+"""Name of a record -> function that locates it. Not an attribute: that would be a cycle."""
 
 
 def _error(override: Override, problem: str) -> OverrideError:
@@ -771,12 +784,12 @@ def _error(override: Override, problem: str) -> OverrideError:
 
 
 def _unknown(override: Override, problem: str, name: str, known: Iterable[str]) -> OverrideError:
-    """For a ``name`` that is none of those ``known``: what was meant, or what there is."""
-    from ..wrong_calls import meant  # late: hardly any program needs it
+    """Return the error for a ``name`` that is not among ``known``; suggest or list known ones."""
+    from ..wrong_calls import meant  # late: few programs need it
 
     names = list(dict.fromkeys(known))
     rest = f" and {len(names) - _SHOWN} more, in docs/format.md" if len(names) > _SHOWN else ""
-    otherwise = f"there are {', '.join(names[:_SHOWN])}{rest}"
+    otherwise = f"known names: {', '.join(names[:_SHOWN])}{rest}"
     return _error(override, f"{problem}; {meant(name, names, otherwise)}")
 
 
@@ -788,11 +801,11 @@ def _encoded(override: Override, text: str) -> bytes:
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        raise _error(override, "the text has no form in bytes") from None
+        raise _error(override, "the text cannot be encoded as bytes") from None
 
 
 def _numbers(override: Override, most: int, default: tuple[int, ...] = ()) -> list[int]:
-    """The numbers of an index ``A][B`` or ``A:B``; those missing after the first are 0."""
+    """Return ``most`` numbers from an index ``A][B`` or ``A:B``; missing ones are 0."""
     if not override.index and default:
         numbers = list(default)
     else:
@@ -804,8 +817,11 @@ def _numbers(override: Override, most: int, default: tuple[int, ...] = ()) -> li
 
 
 def _path_and_numbers(override: Override, count: int) -> tuple[str, list[int], int]:
-    """The path and the last ``count`` numbers of ``PATH][A][B`` or ``PATH:A:B``, and how many
-    were given. Where brackets hold numbers, a colon and digits before them belong to the path."""
+    """Split an index ``PATH][A][B`` or ``PATH:A:B``; return (path, ``count`` numbers, given).
+
+    ``given`` is how many numbers the index has; missing ones are 0. If the numbers are in brackets,
+    colons and digits before them belong to the path.
+    """
     path = override.index
     numbers: list[int] = []
     _, in_brackets, last = path.rpartition("][")

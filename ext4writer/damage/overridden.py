@@ -1,4 +1,4 @@
-"""Applies overrides to the stream of metadata, as the last step before it is written."""
+"""Applies overrides to the stream of metadata just before it is written."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .patching import patch_into, private_memory
 def overridden(
     pieces: Iterable[Piece], layout: ImagePlan, overrides: Sequence[Override]
 ) -> Iterator[Piece]:
-    """Return ``pieces``, which ascend, with the overrides carried out.
+    """Return ``pieces``, in ascending order, with the overrides applied.
 
-    All metadata is held in memory for that. Raises :class:`OverrideError` at once for an override
-    whose target is not in this layout.
+    All metadata is kept in memory. Raises :class:`OverrideError`, before any piece is returned, for
+    an override whose target is not in this layout.
     """
     size = layout.size_bytes
     memory = private_memory(-1, size)
@@ -37,21 +37,21 @@ def overridden(
 def _refuse_content(
     layout: ImagePlan, overrides: Sequence[Override], stretches: Sequence[Span]
 ) -> None:
-    """Raise if raw bytes lie in the content of a file, which is copied and never held."""
+    """Raise if raw bytes are in the content of a file, which is copied but never in memory."""
     for override, (start, end) in zip(overrides, stretches, strict=True):
         if override.record == RAW:
             for offset, _, _, length in copy_jobs(layout):
                 if offset < end and start < offset + length:
                     raise OverrideError(
-                        f"override {override}: it lies in the content of a file; write the image, "
-                        "and patch it"
+                        f"override {override}: it changes the content of a file; write the image, "
+                        "then patch it"
                     )
 
 
 def _joined(
     written: Sequence[Span], changed: Sequence[Span], block_size: int, size: int
 ) -> Sequence[Span]:
-    """What was written, and the blocks of what changed where nothing was, ascending."""
+    """Return the spans written, and the changed blocks outside of them, in ascending order."""
     found = sorted({start // block_size for start, end in changed if start < end})
     result: list[Span] = []
     last = 0

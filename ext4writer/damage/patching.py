@@ -1,4 +1,4 @@
-"""Carries out overrides on an image in memory, with checksums right, stale or wrong."""
+"""Applies overrides to an image in memory, with checksums right, stale or wrong."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from .override import Override, parsed_overrides
 from .places import Holder, Place
 
 _SEEDS = ("s_uuid", "s_checksum_seed", "s_feature_incompat", "s_feature_ro_compat")
-"""Fields of the superblock from which all checksums follow."""
+"""Fields of the superblock on which all checksums depend."""
 _FIXED_CHECKSUMS = {
     UnitKind.SUPERBLOCK: SUPERBLOCK.offset("s_checksum"),
     UnitKind.GROUP_DESC: GROUP_DESC.offset("bg_checksum"),
@@ -43,20 +43,22 @@ _FIXED_CHECKSUMS = {
     UnitKind.JOURNAL_SUPERBLOCK: JOURNAL_SUPERBLOCK.offset("s_checksum"),
     UnitKind.MMP: MMP.offset("mmp_checksum"),
 }
+"""Offsets of checksums in their units, in bytes."""
 _FROM_END = {
     UnitKind.DIR_BLOCK: DIR_ENTRY_TAIL.size - DIR_ENTRY_TAIL.offset("det_checksum"),
     UnitKind.ORPHAN_BLOCK: ORPHAN_BLOCK_TAIL.size - ORPHAN_BLOCK_TAIL.offset("ob_checksum"),
 }
+"""Distances of checksums from the ends of their units, in bytes."""
 
 
 def patch_into(buffer: WriteBuffer, overrides: Sequence[Override | str]) -> list[Span]:
-    """Carry out ``overrides`` on the image in ``buffer``, in place.
+    """Apply ``overrides`` to the image in ``buffer``, in place.
 
-    Returns the bytes of the unit of metadata that each changed.
+    Returns, for each override, the span of bytes of the unit of metadata that it changed.
 
-    All places are found before anything changes; then the changes are made in their order. Raises
-    :class:`~ext4writer.OverrideError` for what is not in the image, and
-    :class:`~ext4writer.ImageError` for what is no image; ``buffer`` is unchanged then.
+    All targets are located before anything changes; then the overrides are applied in order. Raises
+    :class:`~ext4writer.OverrideError` for a target that is not in the image, and
+    :class:`~ext4writer.ImageError` for bytes that are not an image; ``buffer`` is then unchanged.
     """
     with memoryview(buffer) as view:
         return _patch(bytes(buffer) if len(buffer) <= _COPIED else view, view, overrides)
@@ -71,7 +73,7 @@ def patched(image: bytes, overrides: Sequence[Override | str]) -> bytes:
 
 
 def _patch(before: ReadBuffer, view: memoryview, overrides: Sequence[Override | str]) -> list[Span]:
-    """Carry out ``overrides`` in ``view``, where they are found by reading ``before``."""
+    """Apply ``overrides`` to ``view``; their targets are located in ``before``, a copy of it."""
     parsed = parsed_overrides(overrides)
     image = open_image(memoryview(before), on_damage=lambda _: None)
     try:
@@ -96,7 +98,7 @@ def patch_file(
             part = find_partition(store, partition)
             offset, end = offset + part.offset, min(part.offset + part.size, end)
         if offset < 0 or end - offset < SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE:
-            raise ImageError(store.name, f"has no room for a file system at byte {offset}")
+            raise ImageError(store.name, f"has no space for a file system at byte {offset}")
         file = opened.enter_context(open(image, "rb"))
         memory = private_memory(file.fileno(), store.size)
         with memoryview(memory) as view:
@@ -118,9 +120,9 @@ def patch_file(
 
 
 def private_memory(fd: int, size: int) -> mmap.mmap:
-    """Return ``size`` bytes of a file, or zeros for the descriptor -1, to change in memory alone.
+    """Map ``size`` bytes of a file, or zeros for the descriptor -1; changes stay in memory.
 
-    They take memory only where they are changed, also for an image of terabytes.
+    Only changed pages need memory, even for an image of terabytes.
     """
     private, anonymous = getattr(mmap, "MAP_PRIVATE", None), getattr(mmap, "MAP_ANONYMOUS", None)
     if private is None or anonymous is None:
@@ -130,17 +132,17 @@ def private_memory(fd: int, size: int) -> mmap.mmap:
 
 
 _NORESERVE = 0x4000 if sys.platform == "linux" else 0
-"""MAP_NORESERVE: no memory is put aside for what may be changed."""
+"""MAP_NORESERVE: no memory is reserved for changes."""
 _PIECE = 64 << 10
 _ZEROS = bytes(_PIECE)
 _COPIED = 64 << 20
-"""Images up to this size are read from a copy, so that what is read never changes."""
+"""Images up to this size in bytes are read from a copy, which changes cannot affect."""
 
 
 def _carry_out(image: Image, view: memoryview, overrides: Sequence[Override]) -> list[Span]:
     locator = Locator(image, len(view))
     places = [locator.find(override) for override in overrides]
-    # Every value is tried before any is written.
+    # Compute every value before writing any: errors must leave the image unchanged.
     for place in places:
         place.changed(image, view)
         if place.override.poison:
@@ -148,9 +150,9 @@ def _carry_out(image: Image, view: memoryview, overrides: Sequence[Override]) ->
     to_set = [place for place in places if place.override.reseal and not _is_own_checksum(place)]
     changed: set[int] = set()
     for place in to_set:
-        bytes_of_it = _write(image, view, place)
-        if _reaches_far(place):
-            changed |= bytes_of_it
+        written = _write(image, view, place)
+        if _affects_other_units(place):
+            changed |= written
     if changed:
         set_checksums(view, changed)
     _set_unit_checksums(image, view, [place.holder for place in to_set])
@@ -163,8 +165,8 @@ def _carry_out(image: Image, view: memoryview, overrides: Sequence[Override]) ->
     return [Span(place.holder.offset, place.holder.offset + place.holder.size) for place in places]
 
 
-def _reaches_far(place: Place) -> bool:
-    """Whether checksums outside of the unit follow from the field, or the unit is not known."""
+def _affects_other_units(place: Place) -> bool:
+    """Return whether checksums outside the unit depend on the field, or the unit is unknown."""
     kind = place.holder.kind
     if kind is UnitKind.SUPERBLOCK:
         return place.field in _SEEDS and not place.holder.group
@@ -172,7 +174,7 @@ def _reaches_far(place: Place) -> bool:
 
 
 def _set_unit_checksums(image: Image, view: memoryview, holders: Sequence[Holder]) -> None:
-    """Make the checksums of these units right: bitmaps first, whose own lie in descriptors."""
+    """Set the checksums of these units; bitmaps come first, as descriptors hold theirs."""
     fmt = image.format
     units = {(holder.kind, holder.offset): holder for holder in holders if holder.kind is not None}
     descriptors: dict[int, Holder] = {}
@@ -196,14 +198,14 @@ def _set_unit_checksum(fmt: Format, view: memoryview, holder: Holder) -> int | N
     unit = Unit(
         holder.kind, holder.ino, number, holder.offset, holder.size, None, holder.generation
     )
-    # ValueError: a changed field that locates the checksum leaves no room for it.
+    # ValueError: a changed field now puts the checksum outside of the unit.
     with suppress(ValueError):
         return checksum_unit(fmt, unit, view, holder.offset)
     return None
 
 
 def _descriptor_copies(image: Image, group: int) -> list[int]:
-    """Where all copies of a descriptor begin, in bytes."""
+    """Return the offsets of all copies of a descriptor, in bytes."""
     fmt = image.format
     block, place = divmod(group, fmt.descs_per_block)
     copies = fmt.desc_block_copies(block, image.groups)
@@ -211,7 +213,7 @@ def _descriptor_copies(image: Image, group: int) -> list[int]:
 
 
 def _write(image: Image, view: memoryview, place: Place) -> set[int]:
-    """Write the value of a place, made of what stands there now; return the bytes of the place."""
+    """Write the new value of a place; return the offsets of the bytes written."""
     place.put(view, place.changed(image, view))
     return {byte for at, size in place.parts for byte in range(at, at + size)}
 
@@ -225,7 +227,7 @@ def _is_own_checksum(place: Place) -> bool:
 
 
 def _poisoned_byte(image: Image, view: memoryview, place: Place) -> int:
-    """Where the checksum over a place lies; :class:`OverrideError` where there is none."""
+    """Return the offset of the checksum over a place; raise :class:`OverrideError` for none."""
     at = _checksum_at(image, view, place.holder)
     if at is None:
         raise OverrideError(f"override {place.override}: no checksum covers it in this image")
@@ -233,7 +235,7 @@ def _poisoned_byte(image: Image, view: memoryview, place: Place) -> int:
 
 
 def _poison(image: Image, view: memoryview, place: Place) -> None:
-    """Make the checksum of a unit wrong by one bit."""
+    """Flip one bit of the checksum of a unit."""
     holder = place.holder
     view[_poisoned_byte(image, view, place)] ^= 1
     if holder.kind in (UnitKind.BLOCK_BITMAP, UnitKind.INODE_BITMAP):

@@ -1,4 +1,4 @@
-"""What an override changes in an image: a place, and the value that it gets."""
+"""The place that an override changes in an image, and the value written there."""
 
 from __future__ import annotations
 
@@ -21,35 +21,39 @@ from ..spans import Run
 from .override import Override
 
 STEP = 2017
-"""What ``add`` and ``sub`` change, as xfs_db's blocktrash does."""
+"""The amount of ``add`` and ``sub``, as in xfs_db's blocktrash."""
 _NO_MEANING = Meaning()
 _LOWEST_FIELDS = 4
 
 
 @dataclass(frozen=True)
 class Holder:
-    """The unit that holds a place, and what its words may name."""
+    """The unit that contains a place, and the values of words such as ``parent``."""
 
     kind: UnitKind | None
-    """None for bytes that no record describes."""
+    """None for bytes outside of records."""
     offset: int
-    """Byte where the unit begins, and where the place of its checksum is counted from."""
+    """The offset of the unit in the image, in bytes."""
     size: int
+    """In bytes."""
     ino: int = 0
     group: int = 0
     logical: int = 0
-    """Number of the block in its file."""
+    """The logical number of the block in its file."""
     parent_ino: int = 0
     parent_block: int = 0
     capacity: int = 0
-    """How many entries there is room for."""
+    """The number of entries that fit into the unit."""
     generation: int = 0
     """i_generation of the inode."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A number or bytes at one or two places of an image: ``parts`` are bytes."""
+    """A number or byte string in one part of an image, or in several.
+
+    ``parts`` are runs of bytes, the lowest part of a number first.
+    """
 
     override: Override
     holder: Holder
@@ -58,7 +62,7 @@ class Place:
     big_endian: bool = False
     is_bytes: bool = False
     bit: int | None = None
-    """The bit of the one byte, where a bitmap has it."""
+    """For a bitmap, the bit within the byte."""
     field: str = ""
 
     @property
@@ -70,7 +74,7 @@ class Place:
         return "big" if self.big_endian else "little"
 
     def number(self, buffer: WriteBuffer) -> int:
-        """The number that stands there, all parts together."""
+        """Return the number at this place, joined from all parts."""
         value, shift = 0, 0
         for at, size in self.parts:
             part = int.from_bytes(buffer[at : at + size], self.order)  # type: ignore[arg-type]
@@ -79,7 +83,7 @@ class Place:
         return value if self.bit is None else value >> self.bit & 1
 
     def put(self, buffer: WriteBuffer, value: int | bytes) -> None:
-        """Write a number, or bytes, which must fit."""
+        """Write a number or bytes, which must fit."""
         if isinstance(value, bytes):
             ((at, size),) = self.parts
             buffer[at : at + size] = value
@@ -94,11 +98,11 @@ class Place:
             value >>= 8 * size
 
     def changed(self, image: Image, buffer: WriteBuffer) -> int | bytes:
-        """What the override puts in the place of what is in ``buffer``."""
+        """Return the value by which the override replaces the one in ``buffer``."""
         override, old = self.override, self.number(buffer)
         value = override.value
         if callable(value):
-            value = self._asked(value, self._bytes(buffer) if self.is_bytes else old)
+            value = self._called(value, self._bytes(buffer) if self.is_bytes else old)
         elif isinstance(value, str):
             value = _Words(self, image).value(value, old)
         value = self._plain(value)
@@ -106,12 +110,12 @@ class Place:
             if self.bit is not None:
                 raise self._error("a bit is 0 or 1")
             if not self.is_bytes or override.operator != "=":
-                raise self._error("the field takes a number")
+                raise self._error("the value must be a number")
             if len(value) > self.bits // 8:
                 raise self._error(f"{self.field} has {self.bits // 8} bytes")
             return value.ljust(self.bits // 8, b"\0")
         if self.is_bytes and override.operator == "=" and isinstance(override.value, int):
-            raise self._error("a byte field takes hex:... or text:...")
+            raise self._error("the value of a byte field must be hex:... or text:...")
         mask = ones(self.bits)
         operator = override.operator
         if operator == "=":
@@ -137,10 +141,10 @@ class Place:
         value &= mask
         return value
 
-    def _asked(
+    def _called(
         self, function: Callable[[int | bytes], int | bytes], old: int | bytes
     ) -> int | bytes:
-        """What a function of the caller makes of ``old``."""
+        """Return what the caller's function returns for ``old``."""
         try:
             return function(old)
         except Exception as error:
@@ -148,14 +152,14 @@ class Place:
             raise self._error(f"{problem}; it must return the new value") from error
 
     def _plain(self, value: object) -> int | bytes:
-        """``value`` as a number or bytes of no class of its own."""
-        kind = type(value)  # isinstance asks the value itself
+        """Return ``value`` as a plain int or bytes, not of a subclass."""
+        kind = type(value)  # a value can deceive isinstance
         if issubclass(kind, int):
             number: int = int.__add__(value, 0)  # type: ignore[operator]
             return number
         if issubclass(kind, bytes):
             return bytes(memoryview(value))  # type: ignore[arg-type]
-        raise self._error(f"a function returned {shown(value)}, which is no number and no bytes")
+        raise self._error(f"a function returned {shown(value)}, not a number or bytes")
 
     def _bytes(self, buffer: WriteBuffer) -> bytes:
         ((at, size),) = self.parts
@@ -166,7 +170,7 @@ class Place:
 
 
 class _Words:
-    """The words of the grammar, for one place."""
+    """Evaluates the words of the grammar for one place."""
 
     def __init__(self, place: Place, image: Image) -> None:
         self._place = place
@@ -214,7 +218,8 @@ class _Words:
         else:
             found = None
         if found is None:
-            raise self._error(f"{word} means nothing in a field that holds {self._unit or 'this'}")
+            what = f" for a field of unit {self._unit}" if self._unit else " for this field"
+            raise self._error(f"{word} has no meaning{what}")
         return found
 
     def _named(self, name: str) -> int:
@@ -227,7 +232,7 @@ class _Words:
                 if row.name == name and self._place.field == f"s_feature_{row.word}":
                     return row.mask
         known_names = ", ".join(self._place.meaning.names.values())
-        raise self._error(f"{name} is no name there; there are {known_names or 'none'}")
+        raise self._error(f"{name} is not a name there; known names: {known_names or 'none'}")
 
     def _limit(self) -> int:
         image, unit, meaning = self._image, self._unit, self._place.meaning
@@ -335,7 +340,7 @@ def _first_block(inode: Inode) -> int | None:
 
 
 def _random(seed: int, bits: int) -> int:
-    """As many bits as a field has, by SplitMix64 from the seed alone."""
+    """Return a number of ``bits`` bits from ``seed``, by SplitMix64."""
     value, made, state = 0, 0, seed
     while made < bits:
         state, mixed = splitmix64(state)

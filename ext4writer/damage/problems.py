@@ -1,6 +1,6 @@
-"""The problem codes of e2fsck, by name.
+"""The problem codes of e2fsck and their names, from e2fsck/problem.h in e2fsprogs 1.47.0.
 
-Facts of e2fsck/problem.h in e2fsprogs 1.47.0: what ``-E problem_log`` writes is on the left.
+``-E problem_log`` writes the codes.
 """
 
 from __future__ import annotations
@@ -422,9 +422,9 @@ _TABLE = """
 """
 
 NAMES: dict[str, str] = dict(line.split() for line in _TABLE.split("\n") if line)
-"""Each code, six hexadecimal digits -> its name."""
+"""Code of six hexadecimal digits -> name."""
 
 
 def name_of(code: str) -> str:
-    """Return the name of a code; the code itself for one that this release does not have."""
+    """Return the name of a code, or the code itself if e2fsprogs 1.47.0 does not have it."""
     return NAMES.get(code, code)

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for other projects' tests: trees, specs, policies, overrides, images.
+"""Hypothesis strategies for tests of other projects: trees, specs, policies, overrides, images.
 
     from hypothesis import given
     from ext4writer.damage import strategies
@@ -6,8 +6,8 @@
     @given(strategies.images())
     def test_my_reader(image: bytes) -> None: ...
 
-They need the package hypothesis, which the extra ``ext4writer[hypothesis]`` brings. What is drawn
-is a :class:`~ext4writer.fuzzing.Recipe` underneath, so that a failing example is short.
+They need the package hypothesis, which the extra ``ext4writer[hypothesis]`` installs. All of them
+draw a :class:`~ext4writer.fuzzing.Recipe`, so failing examples are short.
 """
 
 from __future__ import annotations
@@ -78,13 +78,13 @@ def _options(draw: st.DrawFn) -> dict[str, str]:
 
 
 def trees() -> st.SearchStrategy[Tree]:
-    """Small trees with files of all kinds."""
+    """Return a strategy for small trees with files of all kinds."""
     return _entries().map(lambda entries: Recipe(entries).make_tree())
 
 
 @st.composite
 def specs(draw: st.DrawFn) -> Spec:
-    """Options that go together, over the whole table of features."""
+    """Draw valid combinations of options, over all features."""
     recipe = Recipe(spec=draw(_options()))
     try:
         return recipe.make_spec()
@@ -93,7 +93,7 @@ def specs(draw: st.DrawFn) -> Spec:
 
 
 def policies() -> st.SearchStrategy[LayoutPolicy]:
-    """The default policy, one by name, or a random one."""
+    """Return a strategy for policies: the default, named ones and random ones."""
     return _policy_names().map(policy)
 
 
@@ -104,13 +104,13 @@ def _policy_names() -> st.SearchStrategy[str]:
 
 
 def overrides() -> st.SearchStrategy[str]:
-    """One wrong field of what every image has, in the form that ``Override.parse`` takes."""
+    """Return a strategy for wrong fields of structures in every image, as override texts."""
     return st.builds("{}={}".format, st.sampled_from(_FIELDS), st.sampled_from(_VALUES))
 
 
 @st.composite
 def recipes(draw: st.DrawFn, *, most_overrides: int = 1) -> Recipe:
-    """Recipes whose image can be made, with up to this number of wrong fields."""
+    """Draw recipes whose images can be built, with up to ``most_overrides`` wrong fields."""
     recipe = Recipe(draw(_entries()), draw(_options()), draw(_policy_names()))
     texts = tuple(draw(st.lists(overrides(), max_size=most_overrides)))
     for candidate in (replace(recipe, overrides=texts), recipe):
@@ -124,7 +124,7 @@ def recipes(draw: st.DrawFn, *, most_overrides: int = 1) -> Recipe:
 
 
 def images(*, most_overrides: int = 1) -> st.SearchStrategy[bytes]:
-    """Whole images, right ones among them."""
+    """Return a strategy for complete images, some without damage."""
 
     def made(recipe: Any) -> bytes:
         data: bytes = recipe.image()

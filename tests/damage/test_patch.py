@@ -243,8 +243,8 @@ def test_a_number_of_a_class_of_its_own_is_a_number() -> None:
     [
         (7, "??", "operator: '\\?\\?' is none of =, "),
         (7, "", "operator: '' is none of =, "),
-        ("limit+1+1", "=", "value: 'limit.1.1' is no word of the grammar; Override.parse"),
-        ("7", "=", "value: '7' is no word of the grammar"),
+        ("limit+1+1", "=", "value: 'limit.1.1' is not a word of the grammar; Override.parse"),
+        ("7", "=", "value: '7' is not a word of the grammar"),
     ],
 )
 def test_what_no_override_has_is_refused_at_once(
@@ -258,8 +258,8 @@ def test_what_no_override_has_is_refused_at_once(
     ("text", "words"),
     [
         ("inode[/nowhere].i_uid=1", "no such path"),
-        ("inode[/other].i_uid=parent", "parent means nothing in a field that holds user"),
-        ("inode[/other].i_flags=name:nonsense", "nonsense is no name there; there are SECRM"),
+        ("inode[/other].i_uid=parent", "parent has no meaning for a field of unit user"),
+        ("inode[/other].i_flags=name:nonsense", "nonsense is not a name there; known names: SECRM"),
         ("inode[/other].i_uid=70000", "16 bits"),
         ("bytes[99999999999]=1", "bytes"),
         ("bytes[/other][1023:2]=0", "several blocks"),
@@ -369,7 +369,7 @@ def test_records_of_rare_features_have_names() -> None:
             elif base == "locked":
                 assert (encryption_context(inode) or b"")[0] == 9
     for text, words in (
-        ("fsverity_descriptor[/plain].version=1", "is no file with fs-verity"),
+        ("fsverity_descriptor[/plain].version=1", "is not a file with fs-verity"),
         ("fscrypt_context_v2[/plain].version=1", "is not encrypted"),
         ("dir_entry_hash[/plain][.].hash=1", "have no hashes"),
     ):
