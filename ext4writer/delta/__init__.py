@@ -1,4 +1,4 @@
-"""Images that differ from an earlier one as little as they can, and by how much they do."""
+"""Images that differ as little as possible from an earlier one, and a measure of the difference."""
 
 from __future__ import annotations
 

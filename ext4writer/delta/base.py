@@ -1,4 +1,4 @@
-"""Reads where things lie in an earlier image, which is a file or a plan that was never written."""
+"""Reads the layout of an earlier image, which may also be a plan that was never written."""
 
 from __future__ import annotations
 
@@ -28,18 +28,17 @@ from ..read.mapping import FileExtent, mapping
 from ..tree import Path
 
 Base: TypeAlias = Path | Layout
-"""The path of an image, of a device or of a saved plan; or a plan."""
+"""A plan, or the path of an image, device or saved plan."""
 
 
 @contextmanager
 @checked()
 def open_base(base: Base) -> Iterator[Image]:
-    """Open an earlier image for reading; a plan is read as the image that it describes.
+    """Open an earlier image for reading; a plan is opened as the image that it describes.
 
     Raises :class:`~ext4writer.SourceError` for a file that cannot be read,
-    :class:`~ext4writer.ImageError` for what is neither ext4 nor a plan,
-    :class:`~ext4writer.PlanError`, and :class:`~ext4writer.DamageError` for an image that is
-    damaged.
+    :class:`~ext4writer.ImageError` for a file that is neither ext4 nor a plan,
+    :class:`~ext4writer.PlanError`, and :class:`~ext4writer.DamageError` for a damaged image.
     """
     with ExitStack() as stack:
         if not isinstance(base, Layout):
@@ -56,8 +55,8 @@ def _is_plan(path: bytes) -> bool:
     try:
         mode = os.stat(path).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode) or stat.S_ISDIR(mode)):
-            # A pipe would be waited for, and could not be read twice.
-            raise SourceError(path, "is neither a file nor a block device, and a base must be")
+            # Opening a pipe would block, and it could not be read twice.
+            raise SourceError(path, "is neither a file nor a block device, as a base must be")
         with open(path, "rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     except OSError as error:
@@ -65,7 +64,7 @@ def _is_plan(path: bytes) -> bool:
 
 
 def hints_of(image: Image) -> Hints:
-    """Where things lie in ``image``, by path; raises what reading raises."""
+    """Return where ``image`` stores each path and the system files; raise errors of the reader."""
     root = _place(image.root)
     files = {b"/": root}
     known = {root.ino: root}
@@ -114,7 +113,7 @@ def _place(inode: Inode) -> Place:
         else:
             blocks.append((item.level, item.block))
     if inode.flags & EXT4_EXTENTS_FL and len(blocks) > 1:
-        # The planner goes level by level in an extent tree, and walks through a block map.
+        # The planner orders blocks of extent trees by level, but those of block maps depth first.
         blocks.sort(key=lambda one: -one[0])
     map_blocks = tuple(block for _, block in blocks)
     return Place(inode.ino, inode.file_type, tuple(runs), map_blocks, inode.file_acl)

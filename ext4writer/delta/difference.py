@@ -1,4 +1,4 @@
-"""By how many blocks an image differs from an earlier one, and by how many it must."""
+"""Counts the blocks by which an image differs from an earlier one, and how many are unavoidable."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ PIECE_BYTES = 1 << 20
 
 
 class Difference(NamedTuple):
-    """Counts of blocks of the new image."""
+    """Numbers of blocks of the new image."""
 
     block_size: int
-    """Bytes of a block."""
+    """In bytes."""
     blocks: int
-    """All of them."""
+    """All blocks."""
     differing: int
-    """Those that hold something, and other bytes than the block at that place of the base."""
+    """Blocks that are not zeros, and differ from the block with the same number in the base."""
     new: int
-    """Those of ``differing`` whose bytes no block of the base has: no layout could avoid them."""
+    """Those of ``differing`` that are equal to no block of the base; no layout can avoid them."""
     cleared: int
-    """Those that are zeros now, and are not in the base: mostly of files that are gone."""
+    """Blocks that are zeros, but not in the base: mostly blocks of deleted files."""
 
 
 @checked()
 def difference(layout: Layout, base: Base, *, cancel: Cancel | None = None) -> Difference:
     """Compare the image that ``layout`` describes with an earlier one, block by block.
 
-    Both are read once, and what is stored of the base a second time. Files of a plan that is the
-    base may have changed since it was made, most often because they are the new ones: what they
-    held counts as bytes that the new image has not. Raises what reading raises otherwise,
-    :class:`~ext4writer.SourceChangedError` for the new image and
-    :class:`~ext4writer.CancelledError` among it.
+    Both images are read once, and the stored parts of the base a second time. If the base is a
+    plan, its files may have changed since, often because they are the new ones; their old content
+    then counts as different from everything in the new image. Otherwise raises the errors of
+    reading, such as :class:`~ext4writer.SourceChangedError` for the new image, and
+    :class:`~ext4writer.CancelledError`.
     """
     size = layout.block_size
     new: Counter[bytes] = Counter()
@@ -69,13 +69,15 @@ def difference(layout: Layout, base: Base, *, cancel: Cancel | None = None) -> D
 
 
 def _read(store: Store, offset: int, count: int) -> bytes:
-    """Bytes of the base, with zeros after its end."""
+    """Return bytes of the base, padded with zeros after its end."""
     there = max(0, min(count, store.size - offset))
     return store.read(offset, there) + bytes(count - there) if there else bytes(count)
 
 
 def _blocks_at(store: Store, offset: int, count: int, size: int) -> bytes | list[bytes]:
-    """Bytes of the base; or its blocks, where some are empty, since they cannot be known."""
+    """Return bytes of the base; or, if some cannot be read, a list of blocks in which those are
+    empty.
+    """
     try:
         return _read(store, offset, count)
     except (SourceError, SourceChangedError):
@@ -103,7 +105,7 @@ def _differing(before: bytes | list[bytes], after: bytes, size: int) -> Iterator
 
 
 def _stored_blocks(store: Store, size: int, cancel: Cancel | None) -> Iterator[bytes]:
-    """All blocks that are stored, and can be known."""
+    """Yield all stored blocks of the base; those that cannot be read are empty."""
     for first, end in store.stored(0, store.size):
         for at in range(round_down(first, size), end, PIECE_BYTES):
             check_cancelled(cancel)

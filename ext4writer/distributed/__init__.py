@@ -1,4 +1,4 @@
-"""Makes one image by many processes or machines that see the same sources.
+"""Writes one image with many processes or machines that share the sources.
 
     from concurrent.futures import ProcessPoolExecutor
     from ext4writer.distributed import write_parts
@@ -7,8 +7,8 @@
     with ProcessPoolExecutor(16) as executor:
         write_parts("/shared/root.plan", "/shared/root.img", executor, parts=64)
 
-Any executor of :mod:`concurrent.futures` will do. Dask's, which has the machines of a cluster, is
-``dask.distributed.Client(...).get_executor()``; the extra ``ext4writer[distributed]`` brings it.
+Any executor of :mod:`concurrent.futures` will do. For the machines of a cluster, use Dask's:
+``dask.distributed.Client(...).get_executor()``. The extra ``ext4writer[distributed]`` installs it.
 """
 
 from .work import PartsError, Result, write_parts

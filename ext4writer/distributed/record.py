@@ -1,7 +1,7 @@
-"""Which parts of an image are there, so that what was interrupted goes on where it was.
+"""Records which parts of an image are complete, so that an interrupted call can resume.
 
-A record is lines of JSON: what is made and where, what the target needs to go on, and then each
-part that was made. Its last line may be torn.
+A record consists of lines of JSON: the image and its target, what the target needs to resume, and
+each complete part. The last line may be incomplete.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ from ..output.locked import InUseError, LockedFile
 
 FORMAT = 1
 KEY = {"parts of an image": FORMAT}
-"""The beginning of each record."""
+"""The beginning of every record."""
 
 
 class Record:
-    """A file beside the image with the digest of each part that was made; numbers are from 1.
+    """A file next to the image with the digest of each complete part; numbers start at 1.
 
-    It is locked, so that no other call makes the same image meanwhile; the lock ends with the
-    process. Either :meth:`remove` or :meth:`close` gives it up.
+    It is locked, so no other call can write the same image at the same time. The lock ends with
+    :meth:`remove`, :meth:`close` or the process.
     """
 
     def __init__(self, path: bytes, plan_digest: str, count: int, target: str) -> None:
-        """``plan_digest`` is the SHA-256 of the plan; ``target`` says which image is made.
+        """``plan_digest`` is the SHA-256 of the plan; ``target`` identifies the image.
 
-        Raises :class:`OutputError` for a file at ``path`` that is no record, or that of another
-        image, or in use.
+        Raises :class:`OutputError` if the file at ``path`` is not a record, belongs to another
+        image, or is in use.
         """
         self.path = path
         self.plan_digest = plan_digest
         self._head = {**KEY, "target": target, "plan": plan_digest, "count": count}
         self.parts: dict[int, dict[str, Any]] = {}
-        """By number: what is known of each part that was made, or of parts to be forgotten."""
+        """Number -> facts of each complete part; with ``is_another``, of parts to be removed."""
         self.begun: Any = None
-        """What the target has noted to go on."""
+        """What the target needs to resume."""
         self.is_there = False
         """Whether an earlier call was interrupted."""
         self.is_another = False
-        """Whether that was for another plan or other parts, which must be forgotten."""
+        """Whether that call had another plan or number of parts; its parts must be removed."""
         try:
             self._file = LockedFile(path)
         except InUseError:
-            problem = "is in use: another call makes this image in parts; wait for it, or end it"
+            problem = "is in use: another call is writing this image; wait for it, or stop it"
             raise OutputError(path, problem) from None
         except OSError as error:
             raise OutputError(path, f"cannot be written: {error.strerror}") from error
@@ -60,7 +60,7 @@ class Record:
             raise
 
     def _take(self, lines: list[bytes]) -> None:
-        """Take what an earlier call wrote."""
+        """Load what an earlier call wrote."""
         if lines == [b""]:
             return
         try:
@@ -70,13 +70,13 @@ class Record:
         except (ValueError, TypeError, LookupError):
             is_record = False
         if not is_record:
-            problem = "is in the way: it is no record of parts; move it, or name another record"
+            problem = "is in the way: it is not a record of parts; move it, or name another record"
             raise OutputError(self.path, problem)
         if kept["target"] != self._head["target"]:
             raise OutputError(
                 self.path,
-                f"is the record of parts of {kept['target']!s:.200}; make that image first, remove "
-                "the record to forget it, or name another one",
+                f"is the record of parts of {kept['target']!s:.200}; finish that image first, "
+                "remove the record, or name another one",
             )
         self.is_there = True
         self.is_another = kept != self._head
@@ -87,24 +87,24 @@ class Record:
                 self.parts[int(part["part"])] = dict(part["made"])
 
     def begin(self, begun: Any) -> None:
-        """Write what is known now in the place of all; may raise ``OSError``."""
+        """Replace the file by the current state; may raise ``OSError``."""
         self.begun = begun
         lines = [self._head, {"begun": begun}]
         lines += [{"part": number, "made": what} for number, what in self.parts.items()]
         self._file.replace(_lines(*lines))
 
     def add(self, number: int, what: dict[str, Any]) -> None:
-        """Note a part that is made; may raise ``OSError``."""
+        """Record a complete part; may raise ``OSError``."""
         self.parts[number] = what
         self._file.append(_lines({"part": number, "made": what}))
 
     def remove(self) -> None:
-        """Forget all of it."""
+        """Remove the file."""
         with suppress(OSError):
             self._file.remove()
 
     def close(self) -> None:
-        """Leave it for another call, unless there is nothing in it."""
+        """Leave the file for another call, unless it is empty."""
         self._file.close()
 
 
@@ -113,6 +113,6 @@ def _lines(*values: Any) -> bytes:
 
 
 def digest_of(plan: bytes) -> str:
-    """The SHA-256 of a file, in hexadecimal digits; may raise ``OSError``."""
+    """Return the SHA-256 of a file in hexadecimal digits; may raise ``OSError``."""
     with open(plan, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Where the parts of an image go: one file that all workers see, or a store for fsspec."""
+"""Targets for the parts of an image: a file shared by all workers, or a store of fsspec."""
 
 from __future__ import annotations
 
@@ -23,57 +23,57 @@ PIECE_BYTES = 4 << 20
 FLAGS = os.O_RDWR | O_CLOEXEC | O_BINARY | O_NOFOLLOW
 LEAST_UPLOAD = 5 << 20
 MOST_UPLOAD = 5 << 30
-"""Bytes of a part of a multipart upload: the least for all but the last, and the most
+"""Limits of the size of a part in a multipart upload, in bytes; the last part may be smaller
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html)."""
 MOST_UPLOADS = 10_000
-"""Parts of one multipart upload."""
+"""The maximum number of parts in a multipart upload."""
 UPLOAD_BYTES = 128 << 20
-"""Bytes of a part, which a worker has in memory, as far as ``MOST_UPLOADS`` allows."""
+"""The size of a part, which a worker keeps in memory; larger if ``MOST_UPLOADS`` requires it."""
 
 Made = dict[str, Any]
-"""What is known of a part that was made: its digest, as ``sha256``, and what is needed later."""
+"""The facts of a complete part: its digest, as ``sha256``, and what is needed later."""
 
 
 class Target(ABC):
-    """Takes parts from workers, which get it by pickle, and is made whole by the caller."""
+    """Receives parts in workers, to which it is pickled, and is completed by the caller."""
 
     name: str
-    """Which image it is, for people and for the record."""
+    """Identifies the image, for messages and for the record."""
 
     def count(self, parts: int, size: int) -> int:  # noqa: ARG002
-        """How many parts are made of an image of ``size`` bytes if ``parts`` are wanted."""
+        """Return the number of parts for an image of ``size`` bytes if ``parts`` are requested."""
         return parts
 
     @abstractmethod
     def begin(self, size: int) -> Any:
-        """Prepare for an image of ``size`` bytes; return what is noted, a value of JSON."""
+        """Prepare for an image of ``size`` bytes; return what to record, a JSON value."""
 
     @abstractmethod
     def resume(self, size: int, begun: Any, parts: dict[int, Made]) -> dict[int, Made] | None:
-        """Go on with what an earlier call began; return the parts that may still be there.
+        """Resume an earlier call; return the parts that may still exist.
 
-        None says that nothing is left of it, and that it must begin again.
+        Returns None if nothing is left of them; the caller must then :meth:`begin`.
         """
 
     @abstractmethod
     def forget(self, begun: Any, parts: dict[int, Made]) -> None:
-        """Remove what an earlier call has left of another image; raises nothing."""
+        """Remove what an earlier call left of another image; never raises."""
 
     @abstractmethod
     def put(self, part: Part) -> Made:
-        """Store a part, in a worker."""
+        """Store a part; called in a worker."""
 
     @abstractmethod
     def has(self, part: Part, what: Made) -> bool:
-        """Whether a part that was put before is still there, in a worker."""
+        """Return whether a part that was stored before still exists; called in a worker."""
 
     @abstractmethod
     def finish(self, parts: list[Made]) -> None:
-        """Make the image of all parts, in their order."""
+        """Join all parts, in their order, to the image."""
 
 
 class SharedFile(Target):
-    """A file at the same path for all workers; it has another name until it is whole."""
+    """A file at the same path for all workers; it has another name until it is complete."""
 
     def __init__(self, path: bytes) -> None:
         self._named = path
@@ -81,21 +81,21 @@ class SharedFile(Target):
         self._partial = self._path + b".partial"
         self.name = os.fsdecode(self._path)
         self.names = self._path, self._partial
-        """Those that the image has, when it is whole and before."""
+        """The names of the image when it is complete and before."""
 
     def check(self, *, is_begun: bool) -> None:
-        """Raise :class:`OutputError` if something would be overwritten that is not an image.
+        """Raise :class:`OutputError` if something other than an image would be overwritten.
 
-        ``is_begun`` says that an earlier call left its file.
+        ``is_begun`` means that an earlier call left its file.
         """
         status = check_path(self._named)
         if status is not None and not stat.S_ISREG(status.st_mode):
-            raise OutputError(self._path, "is no regular file, and parts are written into one")
+            raise OutputError(self._path, "is not a regular file, which parts require")
         if not is_begun and os.path.lexists(self._partial):
             raise self._in_the_way()
 
     def _in_the_way(self) -> OutputError:
-        problem = "is in the way, and no record says that its parts are this image's; move it"
+        problem = "is in the way, and no record shows that it is a part of this image; move it"
         return OutputError(self._partial, problem)
 
     def begin(self, size: int) -> None:
@@ -110,7 +110,7 @@ class SharedFile(Target):
             os.unlink(self._partial)
 
     def _make(self, size: int, flags: int) -> None:
-        # Until it is whole, no one else reads what will replace a file that may be private.
+        # The file to be replaced may be private, so nobody else may read the new one meanwhile.
         mode = 0o600 if os.path.exists(self._path) else 0o666
         try:
             fd = os.open(self._partial, FLAGS | flags, mode)
@@ -127,7 +127,7 @@ class SharedFile(Target):
         try:
             fd = os.open(self._partial, FLAGS)
             try:
-                # What an earlier run left there may be something else.
+                # An earlier run may have left other data there, so write zeros, too.
                 digest = write_part(part, fd, part.offset, is_new=False)
                 os.fsync(fd)
             finally:
@@ -160,10 +160,10 @@ class SharedFile(Target):
 
 
 class RemoteFile(Target):
-    """Whatever fsspec speaks to: each part is a file there until they are joined."""
+    """A file in any store that fsspec supports; each part is a separate file until the end."""
 
     def __init__(self, url: str, options: dict[str, Any], plan_digest: str) -> None:
-        """``plan_digest`` is the SHA-256 of the plan, to tell the parts of images apart."""
+        """``plan_digest``, the SHA-256 of the plan, distinguishes the parts of different images."""
         self.name = url
         self._options = options
         self._mark = plan_digest[:16]
@@ -181,10 +181,7 @@ class RemoteFile(Target):
 
     @contextmanager
     def _doing(self, what: str) -> Iterator[None]:
-        """Raise :class:`OutputError` for what another library raises; stores raise anything.
-
-        ``what`` says what cannot be done then.
-        """
+        """Convert errors of other libraries to :class:`OutputError`; ``what`` begins its text."""
         try:
             yield
         except Ext4WriterError:
@@ -247,7 +244,7 @@ class RemoteFile(Target):
                             whole.write(piece)
                     if digest.hexdigest() != each["sha256"]:
                         raise OutputError(
-                            self.name, f"part {number} is not what it was; write the parts again"
+                            self.name, f"part {number} has changed; write all parts again"
                         )
             self._rename(store, partial, path)
             for each in parts:
@@ -259,23 +256,23 @@ class RemoteFile(Target):
         except Exception:
             if not store.exists(path):
                 raise
-            store.rm_file(path)  # some stores give no file the name of another one
+            store.rm_file(path)  # some stores cannot rename to an existing name
             store.mv(partial, path)
 
 
 class MultipartUpload(RemoteFile):
-    """An object of S3, whose parts the workers upload; S3 joins them itself."""
+    """An object in S3; the workers upload its parts, and S3 joins them."""
 
     _upload = ""
 
     def count(self, parts: int, size: int) -> int:
-        """Parts of sizes that S3 takes and that workers have room for.
+        """Return a number of parts with sizes that S3 accepts and that fit into workers' memory.
 
-        Raises :class:`OutputError` for an image of more bytes than there can be in one upload.
+        Raises :class:`OutputError` for an image that is too large for one upload.
         """
         most = MOST_UPLOADS * MOST_UPLOAD
         if size > most:
-            problem = f"the image has {size} bytes, and an upload of parts {most} at most"
+            problem = f"the image has {size} bytes, but a multipart upload at most {most}"
             raise OutputError(self.name, problem)
         wanted = max(parts, ceil_div(size, UPLOAD_BYTES))
         return max(1, min(wanted, MOST_UPLOADS, size // LEAST_UPLOAD))
@@ -287,25 +284,25 @@ class MultipartUpload(RemoteFile):
         return answer
 
     def begin(self, size: int) -> str:  # noqa: ARG002
-        with self._doing("an upload cannot be begun"):
+        with self._doing("an upload cannot be started"):
             self._upload = str(self._call("create_multipart_upload")["UploadId"])
         return self._upload
 
     def resume(self, size: int, begun: Any, parts: dict[int, Made]) -> dict[int, Made] | None:  # noqa: ARG002
         if not begun:
             return None
-        with self._doing("the upload cannot be looked at"):
+        with self._doing("the parts of the upload cannot be listed"):
             try:
                 there = self._tags(str(begun))
             except FileNotFoundError:
-                return None  # NoSuchUpload: it was ended by its owner, or by a rule of the bucket
+                return None  # NoSuchUpload: its owner or a rule of the bucket aborted it
         self._upload = str(begun)
         return {
             number: what for number, what in parts.items() if there.get(number) == what.get("etag")
         }
 
     def _tags(self, upload: str) -> dict[int, str]:
-        """The tag of each part that S3 has."""
+        """Return number -> ETag of each part that S3 has."""
         tags: dict[int, str] = {}
         after = 0
         while True:
@@ -348,7 +345,7 @@ class MultipartUpload(RemoteFile):
 def target_at(
     place: str | bytes | os.PathLike[Any], options: dict[str, Any], plan_digest: str
 ) -> Target:
-    """The target for a path or a URL."""
+    """Return the target for a path or a URL with ``options`` for fsspec."""
     if isinstance(place, str) and "://" in place:
         kind = place.partition("://")[0]
         if kind in ("s3", "s3a"):

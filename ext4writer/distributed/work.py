@@ -1,4 +1,4 @@
-"""Shares the parts of an image out, tries again what failed, and joins them."""
+"""Distributes the parts of an image to workers, retries failed parts, and joins all parts."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ from .targets import (
 )
 
 ATTEMPTS = 3
-"""How often a part is tried."""
+"""How many times a part is tried."""
 POLL_SECONDS = 0.5
 
 
 class PartsError(Ext4WriterError):
-    """Some parts could not be made; what was made is kept, and another call goes on from there.
+    """Some parts could not be written; the others are kept, and another call resumes from there.
 
-    ``numbers`` are those of the missing parts, from 1.
+    ``numbers`` are those of the missing parts, starting at 1.
     """
 
     def __init__(self, numbers: list[int], count: int, problem: str) -> None:
         self.numbers = numbers
         super().__init__(
-            f"{len(numbers)} of {count} parts are missing, part {numbers[0]} among them: {problem}"
+            f"{len(numbers)} of {count} parts are missing, including part {numbers[0]}: {problem}"
         )
 
 
 class Result(NamedTuple):
-    """What :func:`write_parts` did."""
+    """The result of :func:`write_parts`."""
 
     size: int
-    """Bytes of the image."""
+    """The size of the image in bytes."""
     digests: tuple[str, ...]
-    """SHA-256 of each part, in their order."""
+    """The SHA-256 of each part, in their order, in hexadecimal digits."""
     made: int
-    """Parts that were made; the others were there already."""
+    """The number of parts that were written; the others existed already."""
 
 
 @checked()
@@ -68,23 +68,26 @@ def write_parts(
     record: str | bytes | os.PathLike[Any] | None = None,
     cancel: Cancel | None = None,
 ) -> Result:
-    """Write the image of a saved plan in ``parts`` ranges, each by one task of ``executor``.
+    """Write the image of a saved plan in ``parts`` ranges; each is a task of ``executor``.
 
-    ``plan`` is the path of what :meth:`Layout.save` wrote; all workers must find it and its sources
-    at the same paths. ``target`` is a path that all of them can write, or a URL for fsspec with its
-    ``options``; to S3 the workers upload the parts of one multipart upload themselves. The image
-    has its name when it is whole.
+    ``plan`` is the path of a file written by :meth:`Layout.save`; all workers must find it and its
+    sources at the same paths. ``target`` is a path that all workers can write, or a URL for fsspec
+    with its ``options``. For S3, the workers upload the parts of one multipart upload. The image
+    gets its name when it is complete.
 
-    A part that fails is tried ``attempts`` times, in another worker if one died. An executor that
-    breaks when a worker dies, as ``ProcessPoolExecutor`` does, is replaced if ``executor`` is a
-    function that makes one. What is made is noted in ``record``, by default ``target`` with
-    ``.parts`` after it (for URLs the plan's path with that), so that the same call goes on after an
-    interruption; a part that is there with its digest is not made again. The record is locked: of
-    two calls for one image at a time, the second one is refused. To S3 there are as many parts as
-    give it sizes that it takes, up to 128 MiB each where 10,000 of them are enough; if it has
-    dropped the upload that was interrupted, another one is begun.
+    A part is tried up to ``attempts`` times, in another worker if one died. Some executors, such as
+    ``ProcessPoolExecutor``, break when a worker dies; they are replaced if ``executor`` is a
+    function that creates one.
 
-    Raises :class:`PartsError` for parts that could not be made, :class:`PlanError`,
+    Complete parts are recorded in the file ``record``, by default ``target`` plus ``.parts``, and
+    for URLs the path of the plan plus ``.parts``. After an interruption, the same call resumes:
+    parts that exist with the right digest are not written again. The record is locked; a second
+    simultaneous call for the same image is refused.
+
+    For S3, the number of parts follows from the sizes that S3 accepts: up to 128 MiB each, if
+    10,000 of them are enough. If S3 has dropped the interrupted upload, a new one is started.
+
+    Raises :class:`PartsError` for parts that could not be written, :class:`PlanError`,
     :class:`SourceError` for a source that changed, :class:`OutputError`, and
     :class:`CancelledError`.
     """
@@ -105,7 +108,7 @@ def write_parts(
         if may_be_one_file(path, each):
             raise OutputError(os.fsencode(each), "is the plan; name another file")
     if isinstance(place, SharedFile) and any(may_be_one_file(each, record) for each in place.names):
-        # It is removed in the end, and the image with it.
+        # The record is removed at the end, which would remove the image.
         raise OutputError(os.fsencode(record), "is the image; name another file for the record")
     noted = Record(os.fsencode(record), digest, parts, place.name)
     try:
@@ -122,7 +125,7 @@ def write_parts(
 
 
 def _begin(place: Target, noted: Record, size: int) -> None:
-    """Go on with what the record says, or begin; the record says it before anything is made."""
+    """Resume from the record or begin; the record is written before anything else."""
     left: dict[int, Made] | None = None
     if noted.is_another:
         place.forget(noted.begun, noted.parts)
@@ -135,7 +138,7 @@ def _begin(place: Target, noted: Record, size: int) -> None:
             try:
                 begun = place.begin(size)
             except BaseException:
-                noted.remove()  # there is nothing to go on with
+                noted.remove()  # there is nothing to resume
                 raise
             noted.begin(begun)
     except OSError as error:
@@ -143,7 +146,7 @@ def _begin(place: Target, noted: Record, size: int) -> None:
 
 
 class _Work:
-    """All tasks of one image."""
+    """Runs all tasks of one image."""
 
     def __init__(
         self,
@@ -159,14 +162,14 @@ class _Work:
         self._executor = executor if isinstance(executor, Executor) else _made(executor)
         self._plan, self._target, self._count = plan, target, count
         self._left = dict.fromkeys(range(1, count + 1), attempts)
-        """By number: how often a part may still be tried."""
+        """Number of a part -> how many times it may still be tried."""
         self._record = record
         self._cancel = cancel
         self._running: dict[Future[tuple[bool, Made]], int] = {}
         self._failures: dict[int, str] = {}
 
     def run(self) -> int:
-        """Make all parts; return how many were made. Raises :class:`PartsError`."""
+        """Write all parts; return the number written. Raises :class:`PartsError`."""
         made = 0
         try:
             for number in range(1, self._count + 1):
@@ -177,7 +180,7 @@ class _Work:
                 for future in done:
                     made += self._take(future)
         finally:
-            # What runs cannot be stopped, and must not write into what another call makes.
+            # Running tasks cannot be stopped, and must not write into the image of another call.
             wait([future for future in self._running if not future.cancel()])
             if self._make is not None:
                 self._executor.shutdown(wait=True, cancel_futures=True)
@@ -195,8 +198,8 @@ class _Work:
             try:
                 future = self._executor.submit(make_part, *task)
             except BrokenExecutor as error:
-                # That an earlier task has broken it is no attempt of this one.
-                if is_fresh and not self._may_go_on(number, error):
+                # An executor that an earlier task broke does not count as an attempt of this one.
+                if is_fresh and not self._may_retry(number, error):
                     return
                 if self._make is not None:
                     self._executor, is_fresh = _made(self._make), True
@@ -204,8 +207,8 @@ class _Work:
                 self._running[future] = number
                 return
 
-    def _may_go_on(self, number: int, error: Exception) -> bool:
-        """Count an attempt; whether there is another one."""
+    def _may_retry(self, number: int, error: Exception) -> bool:
+        """Count a failed attempt; return whether another one is allowed."""
         self._left[number] -= 1
         if self._left[number] and (self._make is not None or not isinstance(error, BrokenExecutor)):
             return True
@@ -213,14 +216,14 @@ class _Work:
         return False
 
     def _take(self, future: Future[tuple[bool, Made]]) -> int:
-        """Note a part that is made, or try again; whether it was made."""
+        """Record a complete part, or retry a failed one; return 1 for a part that was written."""
         number = self._running.pop(future)
         try:
             is_new, what = future.result()
         except SourceError:
-            raise  # it will not be better next time
+            raise  # another attempt would fail, too
         except Exception as error:
-            if self._may_go_on(number, error):
+            if self._may_retry(number, error):
                 self._submit(number)
             return 0
         try:
@@ -231,31 +234,35 @@ class _Work:
 
 
 def _made(make: Any) -> Executor:
-    """What the function of a caller makes; raises :class:`SpecError` if that is no executor."""
-    if not callable(make):  # a Client of Dask has a method submit, too
-        problem = f"{make!r:.80} is no executor of concurrent.futures; Dask's get_executor() is one"
+    """Return the executor that the caller's function creates; raise :class:`SpecError` for none."""
+    if not callable(make):  # a Client of Dask has a method submit, but is not an executor
+        problem = (
+            f"{make!r:.80} is not an executor of concurrent.futures; Dask's get_executor() returns "
+            "one"
+        )
         raise SpecError("executor", problem)
     made = make()
     if not isinstance(made, Executor):
-        raise SpecError("executor", f"{make!r:.80} returned {made!r:.80}, which is no executor")
+        raise SpecError("executor", f"{make!r:.80} returned {made!r:.80}, not an executor")
     return made
 
 
 @lru_cache(maxsize=1)
 def _opened(plan: bytes, digest: str) -> Any:
-    """The image of a plan, which a worker keeps for its next part."""
+    """Return the image of a plan; a worker keeps it for its next part."""
     layout = Layout.load(plan)
     if digest_of(plan) != digest:
-        raise PlanError(plan, "is not what it was when the parts were begun; begin again")
+        raise PlanError(plan, "has changed since the first part was started; start again")
     return layout.open()
 
 
 def make_part(
     plan: tuple[bytes, str], target: Target, number: int, count: int, known: Made | None
 ) -> tuple[bool, Made]:
-    """Make one part, in a worker; whether it was missing, and what is to be noted of it.
+    """Write one part in a worker; return (whether it was missing, its facts for the record).
 
-    ``plan`` is the path of the plan and the SHA-256 of its file.
+    ``plan`` is the path of the plan and the SHA-256 of its file. ``known`` are the recorded facts
+    of an earlier attempt.
     """
     part: Part = part_of_count(_opened(*plan), number, count)
     if known is not None and target.has(part, known):

@@ -1,16 +1,16 @@
-"""Images from seeds, what readers say to them, and the smallest that still shows it.
+"""Generates images from seeds, and reduces those that reveal a bug.
 
     from ext4writer.fuzzing import Recipe, random_recipe
 
     recipe = random_recipe(7)
-    print(recipe)                         # a short text that makes the same bytes everywhere
+    print(recipe)                         # a short text that yields the same bytes everywhere
     image = Recipe.parse(str(recipe)).image()
-    recipe, image = random_image(7)       # both at once, for what needs both
+    recipe, image = random_image(7)       # both in one call
 
-``minimize`` makes one smaller as long as it still shows something, ``shapes`` has unusual images by
-name, ``witness`` writes what goes into a bug report, and ``mutate`` changes the bytes of any image
-and makes its checksums right; ``afl`` and ``custom_mutator`` are that for AFL++ and atheris.
-``ext4writer fuzz run`` lets programs look at many of them.
+``minimize`` reduces a recipe while it still shows a bug, ``shapes`` has named unusual images, and
+``witness`` writes the material for a bug report. ``mutate`` changes bytes of any image and sets its
+checksums; ``afl`` and ``custom_mutator`` adapt it to AFL++ and atheris. ``ext4writer fuzz run``
+lets programs read many random images.
 """
 
 from .chance import random_image, random_recipe

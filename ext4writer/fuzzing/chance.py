@@ -1,4 +1,4 @@
-"""Recipes from seeds."""
+"""Random recipes from seeds."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ PLACES = ("itself", "parent", "neighbour", "another", "superblock", "root", "ino
 
 
 class Chance:
-    """Numbers that follow from a seed, the same on every host."""
+    """Pseudorandom numbers from a seed, the same on every host."""
 
     def __init__(self, seed: int) -> None:
         self.below = SeededPolicy(seed).below
-        """Called with a limit: a number from 0 up to it, which is not reached."""
+        """Function of a limit: return a number from 0 up to, but not including, the limit."""
 
     def one_of(self, items: tuple[Item, ...] | list[Item]) -> Item:
-        """Any of ``items``."""
+        """Return a random item."""
         return items[self.below(len(items))]
 
     def often(self, times: int) -> bool:
-        """Once in ``times`` calls on average."""
+        """Return True once in ``times`` calls on average."""
         return self.below(times) == 0
 
 
@@ -66,18 +66,19 @@ class Made(NamedTuple):
 
 @checked()
 def random_recipe(seed: int, overrides: int = 1) -> Recipe:
-    """The recipe of a seed, with up to ``overrides`` fields that are wrong; its image can be made.
+    """Return the recipe of a seed, with up to ``overrides`` wrong fields. Its image can be built.
 
-    The same seed gives the same recipe on every machine, though not in every release.
+    A seed yields the same recipe on every machine, but not in every release. Raises
+    :class:`SpecError` if ``overrides`` is negative.
     """
     return random_image(seed, overrides).recipe
 
 
 @checked()
 def random_image(seed: int, overrides: int = 1) -> Made:
-    """The recipe that :func:`random_recipe` gives, and its image, which is made once."""
+    """Return the recipe of :func:`random_recipe` together with its image, which is built once."""
     if overrides < 0:
-        raise SpecError("overrides", f"{overrides} is no number of fields")
+        raise SpecError("overrides", f"{overrides} must not be negative")
     chance = Chance(seed)
     recipe, right = _right(chance)
     image = right
@@ -93,7 +94,7 @@ def random_image(seed: int, overrides: int = 1) -> Made:
 
 
 def _right(chance: Chance) -> tuple[Recipe, bytes]:
-    """A recipe without overrides, and its image."""
+    """Return a random recipe without overrides, and its image."""
     entries, block_size = _entries(chance), chance.one_of(BLOCK_SIZES)
     most = int(block_size) // 2
     entries = tuple(_with_less(entry, "xattr", most) for entry in entries)
@@ -101,7 +102,7 @@ def _right(chance: Chance) -> tuple[Recipe, bytes]:
     if chance.often(3):
         spec["journal"] = "none"
     elif block_size == "1024" and chance.often(4):
-        spec["journal"] = "1M"  # the least, for images that are too small for one of their own
+        spec["journal"] = "1M"  # the minimum; these images are too small to get one by default
     if chance.often(2):
         spec["inode_size"] = chance.one_of(INODE_SIZES)
     kept = _impossible(entries, spec)
@@ -109,9 +110,9 @@ def _right(chance: Chance) -> tuple[Recipe, bytes]:
     choices = ["default", f"random:{chance.below(1 << 32)}", chance.one_of(_POLICIES)]
     policy = chance.one_of(choices)
     if policy != "default" and chance.often(2):
-        spec["free"] = "96K"  # for layouts that are not dense
+        spec["free"] = "96K"  # space for layouts that are not dense
     with_features = {**spec, "features": features} if features else spec
-    # Nearly all go together.
+    # Nearly all combinations are valid; otherwise use a simpler one.
     for recipe in (
         Recipe(entries, with_features, policy),
         Recipe(entries, spec, policy),
@@ -126,21 +127,21 @@ def _right(chance: Chance) -> tuple[Recipe, bytes]:
 
 
 def _with_less(entry: Entry, name: str, most: int) -> Entry:
-    """The same with a number of at most ``most``."""
+    """Return ``entry`` with its number ``name`` limited to ``most``."""
     if entry.numbers.get(name, 0) <= most:
         return entry
     return entry._replace(numbers={**entry.numbers, name: most})
 
 
 def _impossible(entries: tuple[Entry, ...], spec: Mapping[str, str]) -> set[str]:
-    """Features that cannot be changed with these files and options."""
+    """Return the features that must not be toggled with these files and options."""
     kept = set()
     if spec.get("journal") == "none":
         kept |= {"orphan_file", "fast_commit"}
     if spec.get("inode_size") == "128":
         kept |= {"project", "inline_data"}
     if spec["block_size"] == "4096":
-        kept.add("large_file")  # which a resize inode of 4 GiB needs
+        kept.add("large_file")  # a resize inode of 4 GiB needs it
     if any("xattr" in entry.numbers for entry in entries):
         kept.add("ext_attr")
     return kept
@@ -194,7 +195,7 @@ def _attributes(chance: Chance) -> dict[str, int]:
 
 
 def _override(recipe: Recipe, chance: Chance) -> str:
-    """Any field of any record, and a value of some interest."""
+    """Return an override of a random field with an interesting value."""
     paths = ["/", *(entry.path for entry in recipe.entries)]
     record, index = chance.one_of(_TARGETS)
     index = index.replace("PATH", chance.one_of(paths))
@@ -215,11 +216,11 @@ _RECORDS: dict[str, Record] = {
     "journal_superblock": JOURNAL_SUPERBLOCK,
 }
 _POLICIES = [name for name in NAMED if name != XattrInodesApart.name]
-"""Those that are drawn. It came later, and the others keep their seeds."""
+"""Policies that are drawn. The excluded one is newer: with it, seeds would yield other recipes."""
 _TARGETS = (
     *(("superblock", ""), ("group_desc", "[0]"), ("inode", "[PATH]"), ("inode", "[2]")),
     *(("inode", "[8]"), ("extent_header", "[PATH:0]"), ("extent", "[PATH:0:0]")),
     *(("dir_entry_2", "[PATH]"), ("dir_entry_2", "[PATH/.]"), ("dir_entry_2", "[PATH/..]")),
     *(("dx_root", "[PATH:0]"), ("xattr_header", "[PATH]"), ("journal_superblock", "")),
 )
-"""Record, and an index in which PATH stands for a path of the tree."""
+"""(record, index), in which PATH stands for a path of the tree."""

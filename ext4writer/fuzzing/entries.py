@@ -1,4 +1,4 @@
-"""The files of a recipe, one line each."""
+"""The files of a recipe; each is one line."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ..late_dataclasses import NamedTuple
 from ..tree import RegularFile, Tree
 
 LARGEST = 1 << 24
-"""Bytes of one file of a recipe."""
+"""The maximum size of a file in a recipe, in bytes."""
 MOST_NAMES = 5000
 EMPTY = BytesContent(b"")
 PERIOD = 251
-"""Content repeats after this many bytes, a prime, so that no two blocks are equal."""
+"""Content repeats after this number of bytes, a prime, so neighbouring blocks differ."""
 
 
 class Entry(NamedTuple):
-    """One line: a kind, a path, and numbers by name."""
+    """One line: a kind, a path, and named numbers."""
 
     kind: str
     path: str
@@ -31,32 +31,33 @@ class Entry(NamedTuple):
 
     @classmethod
     def parse(cls, words: list[str]) -> Entry:
-        """Read the words of a line; ``ValueError`` with a reason."""
+        """Parse the words of a line; raise ``ValueError`` if they are invalid."""
         if len(words) < 2 or words[0] not in KINDS:
-            raise ValueError(f"{' '.join(words)!r} is no entry; kinds are {', '.join(KINDS)}")
+            raise ValueError(f"{' '.join(words)!r} is not an entry; kinds: {', '.join(KINDS)}")
         kind, path, *rest = words
         if not path.startswith("/"):
-            raise ValueError(f"{path!r} is no path from the root")
+            raise ValueError(f"{path!r} is not an absolute path")
         numbers = {}
         for word in rest:
             key, _, value = word.partition("=")
             if key not in KINDS[kind][1] or not (value.isascii() and value.isdigit()):
                 known = ", ".join(f"{each}=N" for each in KINDS[kind][1])
-                raise ValueError(f"{word!r} means nothing for {kind}; there are {known}")
+                raise ValueError(f"{word!r} is invalid for {kind}; known: {known or 'none'}")
             numbers[key] = int(value)
         entry = cls(kind, path, numbers)
         entry.check()
         return entry
 
     def check(self) -> None:
-        """Raise ``ValueError`` for a number that is above what the kind takes."""
+        """Raise ``ValueError`` for a number above the maximum of its kind."""
         for name, number in self.numbers.items():
             most = KINDS[self.kind][1][name]
             if number > most:
-                raise ValueError(f"{name}={number} of {self.path} is too large; the most is {most}")
+                text = f"{name}={number} of {self.path} is too large; the maximum is {most}"
+                raise ValueError(text)
 
     def add_to(self, tree: Tree) -> None:
-        """Make the entry in ``tree``; ``ValueError`` for a number that is too large."""
+        """Add the entry to ``tree``; raise ``ValueError`` for a number that is too large."""
         self.check()
         KINDS[self.kind][0](tree, self.path, self.numbers)
 
@@ -67,7 +68,7 @@ def _period(fill: int) -> bytes:
 
 
 def content(size: int, fill: int) -> bytes:
-    """``size`` bytes that follow from ``fill``; zeros for 0."""
+    """Return ``size`` bytes determined by ``fill``; zeros if it is 0."""
     if not fill:
         return bytes(size)
     once = _period(fill % 256)
@@ -91,7 +92,7 @@ def _attributes(numbers: Mapping[str, int]) -> dict[str, object]:
 def _directory(tree: Tree, path: str, numbers: Mapping[str, int]) -> None:
     directory = tree.directory(path, **_attributes(numbers))  # type: ignore[arg-type]
     length = max(numbers.get("length", 8), 5)
-    # Straight into the directory, as these names are right and there may be thousands.
+    # Bypass the checks of Tree: these names are valid, and there may be thousands.
     for number in range(numbers.get("names", 0)):
         directory.children[b"%0*d" % (length, number)] = RegularFile(EMPTY)
 
@@ -137,4 +138,4 @@ KINDS: dict[str, tuple[Maker, Mapping[str, int]]] = {
     "fifo": (_fifo, _SHARED),
     "link": (_hard_link, {}),
 }
-"""Kind -> what makes it, and the names of its numbers with the most that each may be."""
+"""Kind -> (function that creates the node, name of each number -> its maximum)."""

@@ -1,8 +1,7 @@
-"""The smallest recipe that still shows something: fields first, layout next, then the tree.
+"""Reduces a recipe that shows a bug: first its overrides, then its layout, then its tree.
 
-Hypothesis shrinks it: what may be taken away or made smaller is a strategy, whose largest example
-is the recipe as it was. So this module needs the package hypothesis, which the extra
-``ext4writer[hypothesis]`` brings.
+Hypothesis does the shrinking, with a strategy whose largest example is the original recipe. So this
+module needs the package hypothesis, which the extra ``ext4writer[hypothesis]`` installs.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ Item = TypeVar("Item")
 Test = Callable[[Recipe], bool]
 
 NEARLY_ALWAYS = 1 << 24
-"""One in this number of examples is smaller than the recipe by chance, before shrinking."""
+"""Before shrinking, about one example in this number is smaller than the recipe by chance."""
 EXAMPLES = 50
-"""The first ones are nearly always the whole recipe, which shows it."""
+"""Enough: the first examples are nearly always the complete recipe, which shows the bug."""
 
 _SETTINGS = settings(
     derandomize=True,
@@ -38,11 +37,11 @@ _SETTINGS = settings(
 
 
 def minimize(recipe: Recipe, is_shown: Test) -> Recipe:
-    """Take away and make smaller what is not needed for ``is_shown``, until nothing is left to do.
+    """Remove and reduce everything that ``is_shown`` does not need, until nothing changes.
 
-    ``is_shown`` must be true for ``recipe``, and false for a recipe whose image cannot be made. It
-    is asked once for each recipe, so that a test which cannot make up its mind does no harm. The
-    result follows from the recipe, the answers and the release of hypothesis.
+    ``is_shown`` must be true for ``recipe``, and false for a recipe whose image cannot be built. It
+    is called only once for each recipe, so a flaky test does no harm. The result depends only on
+    the recipe, the answers and the release of hypothesis.
     """
     answers = {str(recipe): True}
 
@@ -61,7 +60,7 @@ def minimize(recipe: Recipe, is_shown: Test) -> Recipe:
 
 
 def _shrunk(smaller: st.SearchStrategy[Recipe], whole: Recipe, is_shown: Test) -> Recipe:
-    """The smallest example that shows it."""
+    """Return the smallest example for which ``is_shown`` is true."""
     try:
         return find(smaller, is_shown, settings=_SETTINGS)
     except NoSuchExample:
@@ -69,18 +68,18 @@ def _shrunk(smaller: st.SearchStrategy[Recipe], whole: Recipe, is_shown: Test) -
 
 
 def _up_to(draw: st.DrawFn, most: int) -> int:
-    """A number up to ``most``: this one at first, and then as small as can be."""
+    """Draw a number up to ``most``: nearly always ``most`` at first; shrinks towards 0."""
     return min(draw(st.integers(0, most + NEARLY_ALWAYS)), most)
 
 
 def _some_of(draw: st.DrawFn, items: tuple[Item, ...]) -> tuple[Item, ...]:
-    """All items at first, then as few as can be."""
+    """Draw some items: nearly always all at first; shrinks towards none."""
     return tuple(item for item in items if _up_to(draw, 1))
 
 
 @st.composite
 def _overrides(draw: st.DrawFn, recipe: Recipe) -> Recipe:
-    """Fewer fields that are wrong; checksums that are right; values that are plain."""
+    """Draw recipes with fewer overrides, right checksums and simple values."""
     kept = []
     for text in _some_of(draw, recipe.overrides):
         field, equals, value = text.removeprefix("!").partition("=")
@@ -93,7 +92,7 @@ def _overrides(draw: st.DrawFn, recipe: Recipe) -> Recipe:
 
 @st.composite
 def _layout(draw: st.DrawFn, recipe: Recipe) -> Recipe:
-    """No policy, fewer options, fewer features."""
+    """Draw recipes without policy, with fewer options and fewer features."""
     policy = recipe.policy
     if policy != "default" and not _up_to(draw, 1):
         policy = "default"
@@ -108,7 +107,7 @@ def _layout(draw: st.DrawFn, recipe: Recipe) -> Recipe:
 
 @st.composite
 def _tree(draw: st.DrawFn, recipe: Recipe) -> Recipe:
-    """Fewer files, which have less."""
+    """Draw recipes with fewer and smaller files."""
     entries = _some_of(draw, recipe.entries)
     return replace(recipe, entries=tuple(_entry(draw, entry) for entry in entries))
 

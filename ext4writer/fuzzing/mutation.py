@@ -1,4 +1,4 @@
-"""Mutations of any image that keep its checksums right, for fuzzers that change bytes."""
+"""Mutates any image and sets its checksums, for fuzzers that change bytes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ INTERESTING = (
 
 @checked()
 def mutate(data: bytes | bytearray, seed: int, max_size: int) -> bytes:
-    """Change ``data`` in a few places that follow from ``seed``, and make all checksums right.
+    """Change ``data`` in a few places determined by ``seed``, and set all checksums.
 
-    :mod:`.afl` and :func:`custom_mutator` have the forms that AFL++ and atheris ask for. Bytes that
-    are no image are changed too. The result has ``max_size`` bytes at most. Never raises.
+    :mod:`.afl` and :func:`custom_mutator` are the forms that AFL++ and atheris require. Bytes that
+    are not an image are changed, too. The result has at most ``max_size`` bytes. Never raises an
+    error because of the content.
     """
     chance = Chance(seed)
     changed = bytearray(data[:max_size])
@@ -58,12 +59,12 @@ def mutate(data: bytes | bytearray, seed: int, max_size: int) -> bytes:
 
 @checked()
 def custom_mutator(data: bytes, max_size: int, seed: int) -> bytes:
-    """:func:`mutate` with its arguments in the order of ``atheris.Setup(custom_mutator=...)``."""
+    """Call :func:`mutate`; for ``atheris.Setup(custom_mutator=...)``."""
     return mutate(data, seed, max_size)
 
 
 def _place(chance: Chance, size: int) -> int:
-    """Any byte, more often one of the superblock and of what follows it."""
+    """Return a random offset, more often in the superblock and in the first 128 KiB."""
     if chance.below(3) == 0 and size > 2048:
         return 1024 + chance.below(1024)
     if chance.below(2) == 0:

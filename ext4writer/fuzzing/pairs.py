@@ -1,4 +1,4 @@
-"""A few images in which all pairs of what may go together occur."""
+"""A small corpus of images that covers all possible pairs of options, features and files."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .entries import Entry
 from .recipe import Recipe
 
 Factor = tuple[str, tuple[str, ...]]
-"""A name, and what it may be."""
+"""A name, and its possible values; the first is the default."""
 Level = tuple[str, str]
 
 
 class Corpus(NamedTuple):
-    """Recipes, and which pairs they hold."""
+    """Recipes, and the pairs that they cover."""
 
     recipes: list[Recipe]
     pairs: int
-    """Pairs of values that occur together in some image."""
+    """The number of pairs of values that occur together in an image."""
     impossible: list[tuple[str, str]]
-    """Pairs that were tried and go together in no image."""
+    """Pairs that were tried, but are valid in no image."""
 
 
 FILES: dict[str, Entry] = {
@@ -40,17 +40,17 @@ FILES: dict[str, Entry] = {
 
 
 def factors(journal: bool = True) -> list[Factor]:
-    """What is paired: sizes, each feature on or off, kinds of files."""
+    """Return the factors to pair: sizes, policies, features on or off, kinds of files."""
     found: list[Factor] = [
         ("block_size", ("1024", "2048", "4096")),
         ("inode_size", ("128", "256", "1024")),
         ("policy", ("default", "random:1", "interleaved", "slack")),
     ]
-    usual = DEFAULT_FEATURES.names()
+    defaults = DEFAULT_FEATURES.names()
     for row in FEATURES:
         if row.support == "write" and row.name not in UNWANTED:
             words: tuple[str, ...] = (row.name, f"^{row.name}")
-            if row.name not in usual:
+            if row.name not in defaults:
                 words = words[::-1]
             if row.name == "has_journal" and not journal:
                 words = words[1:]
@@ -60,7 +60,7 @@ def factors(journal: bool = True) -> list[Factor]:
 
 
 def recipe_of(levels: dict[str, str]) -> Recipe:
-    """The recipe of one choice for each factor."""
+    """Return the recipe for ``levels``: factor -> value."""
     words = [value for name, value in levels.items() if name.startswith("feature ")]
     entries = tuple(entry for name, entry in FILES.items() if levels.get(f"file {name}") == "yes")
     spec = {
@@ -71,7 +71,7 @@ def recipe_of(levels: dict[str, str]) -> Recipe:
     if "^has_journal" in words:
         spec["journal"] = "none"
     else:
-        spec["size"] = "4M"  # a journal has 1,024 blocks at least
+        spec["size"] = "4M"  # a journal has at least 1,024 blocks
     return Recipe(entries, spec, levels["policy"])
 
 
@@ -85,12 +85,13 @@ def _works(levels: dict[str, str]) -> bool:
 
 
 def corpus(attempts: int = 6, *, journal: bool = True) -> Corpus:
-    """Make recipes until each pair that can occur does; ``attempts`` are made for each.
+    """Generate recipes until every possible pair occurs.
 
-    Without a ``journal`` most images are far below 1 MiB.
+    For each recipe, ``attempts`` rounds vary the values outside of its pair. Without ``journal``,
+    most images are much smaller than 1 MiB.
     """
     all_factors = factors(journal)
-    usual = {name: values[0] for name, values in all_factors}
+    defaults = {name: values[0] for name, values in all_factors}
     wanted = {
         frozenset(((first, one), (second, two)))
         for (first, ones), (second, twos) in combinations(all_factors, 2)
@@ -99,11 +100,11 @@ def corpus(attempts: int = 6, *, journal: bool = True) -> Corpus:
     }
     chance = Chance(1)
     recipes, impossible = [], []
-    held = 0
+    pairs = 0
     for pair in sorted(wanted, key=sorted):
         if pair not in wanted:
             continue
-        levels = _filled(dict(pair), usual, all_factors, chance, attempts)
+        levels = _filled(dict(pair), defaults, all_factors, chance, attempts)
         if levels is None:
             first, second = sorted(f"{name}={value}" for name, value in pair)
             impossible.append((first, second))
@@ -111,23 +112,24 @@ def corpus(attempts: int = 6, *, journal: bool = True) -> Corpus:
             continue
         recipes.append(recipe_of(levels))
         covered = {frozenset(two) for two in combinations(levels.items(), 2)}
-        held += len(wanted & covered)
+        pairs += len(wanted & covered)
         wanted -= covered
-    return Corpus(recipes, held, impossible)
+    return Corpus(recipes, pairs, impossible)
 
 
-def _made_to_work(
-    fixed: dict[str, str], usual: dict[str, str], all_factors: Sequence[Factor]
+def _made_valid(
+    fixed: dict[str, str], defaults: dict[str, str], all_factors: Sequence[Factor]
 ) -> dict[str, str] | None:
-    """The usual choices with ``fixed`` ones, and one other choice for each that needs it.
+    """Return the default values with ``fixed`` ones, and others that these require.
 
-    uninit_bg, for one, is only for images without metadata_csum. None if that is not enough.
+    For example, uninit_bg requires an image without metadata_csum. Returns None if changing one
+    value for each fixed one is not enough.
     """
-    levels = {**usual, **fixed}
+    levels = {**defaults, **fixed}
     if _works(levels):
         return levels
     for name, value in fixed.items():
-        alone = {**usual, name: value}
+        alone = {**defaults, name: value}
         if not _works(alone):
             helper = _helper(alone, {*fixed}, all_factors)
             levels.update(helper or {})
@@ -140,7 +142,7 @@ def _made_to_work(
 def _helper(
     levels: dict[str, str], fixed: set[str], all_factors: Sequence[Factor]
 ) -> dict[str, str] | None:
-    """One choice with which ``levels`` work, of what is not ``fixed``; None if there is none."""
+    """Return one change of a factor not in ``fixed`` that makes ``levels`` valid, or None."""
     for name, values in all_factors:
         if name not in fixed:
             for value in values:
@@ -151,13 +153,13 @@ def _helper(
 
 def _filled(
     fixed: dict[str, str],
-    usual: dict[str, str],
+    defaults: dict[str, str],
     all_factors: Sequence[Factor],
     chance: Chance,
     attempts: int,
 ) -> dict[str, str] | None:
-    """All factors, with ``fixed`` ones among them, as mixed as can be; None if that cannot be."""
-    levels = _made_to_work(fixed, usual, all_factors)
+    """Return random values for all factors, including the ``fixed`` ones; None if impossible."""
+    levels = _made_valid(fixed, defaults, all_factors)
     if levels is None:
         return None
     for _ in range(attempts):

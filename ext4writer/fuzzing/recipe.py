@@ -1,4 +1,4 @@
-"""A short text that makes the same image on any machine."""
+"""Recipes: short texts that yield the same image on every machine."""
 
 from __future__ import annotations
 
@@ -25,40 +25,40 @@ TEXT_OPTIONS = (
     *("first_meta_bg", "cluster_size", "grow_to", "errors", "default_mntopts", "revision"),
     *("encoding", "encoding_flags", "quotatype", "hole_size", "reserved_percent", "free_inodes"),
 )
-"""Options of the Spec that a recipe may have; all are texts or numbers."""
+"""Options of the Spec that a recipe may contain; their values are texts or numbers."""
 _NUMBER = re.compile(r"-?[0-9]{1,19}")
 UUIDS = {"uuid": UUID(int=0x10), "hash_seed": UUID(int=0x20)}
 EPOCH = 1_700_000_000
 
 
 class RecipeError(Ext4WriterError):
-    """A text that is no recipe, or whose image cannot be; says in which line."""
+    """An invalid recipe, or one without a possible image; names the line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Tree, Spec, policy and overrides of one image."""
+    """The tree, Spec, policy and overrides of one image."""
 
     entries: tuple[Entry, ...] = ()
     spec: Mapping[str, str] = field(default_factory=dict)
     """Options of the Spec as texts, by name."""
     policy: str = "default"
     overrides: tuple[str, ...] = ()
-    """As ``--override`` takes them; one with ``!`` before it leaves its checksum stale."""
+    """In the form of ``--override``; a leading ``!`` leaves the checksum stale."""
 
     def __post_init__(self) -> None:
-        """Raises :class:`SpecError` for a value of another type."""
+        """Raise :class:`SpecError` for a value of a wrong type."""
         check_fields(self)
 
     @classmethod
     @checked()
     def parse(cls, text: str) -> Recipe:
-        """Read what ``str`` gave. Raises :class:`RecipeError`, also for what is said twice."""
+        """Parse the result of ``str``. Raises :class:`RecipeError`, also for repeated settings."""
         lines = text.splitlines()
         if not lines or lines[0].strip() != HEAD:
             raise RecipeError(f"the first line is not {HEAD!r}")
         recipe = cls()
-        said: dict[str, int] = {}
+        line_of: dict[str, int] = {}
         for number, line in enumerate(lines[1:], 2):
             words = line.split()
             if not words or words[0].startswith("#"):
@@ -70,17 +70,17 @@ class Recipe:
                 raise RecipeError(f"line {number}: {error}") from None
             if words[0] in ("policy", "spec"):
                 what = "the policy" if words[0] == "policy" else rest.partition("=")[0]
-                if what in said:
-                    problem = f"{what} is in line {said[what]} already; keep one of the two"
+                if what in line_of:
+                    problem = f"{what} is already in line {line_of[what]}; keep one of the two"
                     raise RecipeError(f"line {number}: {problem}")
-                said[what] = number
+                line_of[what] = number
         return recipe
 
     def _with_line(self, kind: str, rest: str, words: list[str]) -> Recipe:
         if kind == "spec":
             name, equals, value = rest.partition("=")
             if name not in TEXT_OPTIONS or not equals:
-                raise ValueError(f"{rest!r} is no option; there are {', '.join(TEXT_OPTIONS)}")
+                raise ValueError(f"{rest!r} is not an option; options: {', '.join(TEXT_OPTIONS)}")
             return replace(self, spec={**self.spec, name: value})
         if kind == "policy":
             return replace(self, policy=rest)
@@ -99,12 +99,14 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """Twelve digits that follow from the text."""
+        """Twelve hexadecimal digits, a hash of the text."""
         return hashlib.sha256(str(self).encode()).hexdigest()[:12]
 
     def make_tree(self) -> Tree:
-        """The tree; raises :class:`TreeError` for entries that contradict each other, and
-        :class:`RecipeError` for numbers that are too large.
+        """Return the tree.
+
+        Raises :class:`TreeError` for contradictory entries, and :class:`RecipeError` for numbers
+        that are too large.
         """
         tree = Tree()
         for entry in self.entries:
@@ -115,16 +117,16 @@ class Recipe:
         return tree
 
     def make_spec(self) -> Spec:
-        """The Spec; raises :class:`SpecError`."""
+        """Return the Spec; raise :class:`SpecError` if it is invalid."""
         given: dict[str, object] = {"free": 0, "free_inodes": 0, "grow_to": 0, **self.spec}
         for name in ("free", "free_inodes"):
             if name not in self.spec and "size" in self.spec:
                 del given[name]
         if "inodes" in self.spec and "free_inodes" not in self.spec:
-            given.pop("free_inodes", None)  # the other way to say the same
+            given.pop("free_inodes", None)  # it excludes inodes
         changes_format = "features" in given or given.get("type", "ext4") != "ext4"
         if changes_format and "grow_to" not in self.spec:
-            del given["grow_to"]  # which needs the resize inode
+            del given["grow_to"]  # it needs the resize inode
         numbers = ("block_size", "inode_size", "desc_size", "groups_per_flex", "num_backup_sb")
         for name in (*numbers, "first_meta_bg", "revision", "blocks_per_group"):
             if name in given:
@@ -134,18 +136,20 @@ class Recipe:
         return Spec(**UUIDS, epoch=EPOCH, **given)  # type: ignore[arg-type]
 
     def image(self) -> bytes:
-        """The bytes of the image, overrides carried out. Raises what planning raises, and
-        :class:`OverrideError` for a field that the image does not have.
+        """Return the bytes of the image with the overrides applied.
+
+        Raises the errors of planning, and :class:`OverrideError` for a field that the image does
+        not have.
         """
         data = self.right_image()
         return patch(data, self.parsed_overrides()) if self.overrides else data
 
     def right_image(self) -> bytes:
-        """The same without the overrides."""
+        """Return the bytes of the image without the overrides."""
         return b"".join(iter_layout(plan(self.make_tree(), self.make_spec())))
 
     def parsed_overrides(self) -> Sequence[Override]:
-        """The overrides as objects."""
+        """Return the overrides as objects."""
         return [
             Override.parse(text.removeprefix("!"), reseal=not text.startswith("!"))
             for text in self.overrides
@@ -154,7 +158,7 @@ class Recipe:
 
 def _number(name: str, text: str) -> int:
     if not _NUMBER.fullmatch(text):
-        raise SpecError(name, f"{text!r:.80} is no whole number")
+        raise SpecError(name, f"{text!r:.80} is not an integer")
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""Unusual images that are right, by name; most are far below 1 MiB."""
+"""Unusual but valid images, by name; most are much smaller than 1 MiB."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Shape(NamedTuple):
     recipe: Recipe
 
     def image_bytes(self) -> int:
-        """The size of its image."""
+        """Return the size of the image."""
         return plan(self.recipe.make_tree(), self.recipe.make_spec()).size_bytes
 
 
 def shapes() -> list[Shape]:
-    """All of them, in groups: sizes, trees, features, policies."""
+    """Return all shapes: first sizes, then trees, features and policies."""
     return [*_sizes(), *_trees(), *_features(), *_policies()]
 
 
@@ -54,7 +54,7 @@ _SOME = (
 def _sizes() -> Iterator[Shape]:
     for size in (1024, 2048, 4096, 8192, 16384, 32768, 65536):
         about = f"Blocks of {size} bytes."
-        # With blocks of 64 KiB, one file less stays below 1 MiB.
+        # With blocks of 64 KiB, one file must be left out to stay below 1 MiB.
         entries = _SOME if size < 65536 else (_SOME[0], *_SOME[2:])
         yield Shape(f"blocks-{size}", about, _usual({"block_size": str(size)}, entries))
     for size, block in ((128, 1024), (256, 1024), (512, 1024), (1024, 1024), (2048, 2048)):
@@ -66,7 +66,7 @@ def _sizes() -> Iterator[Shape]:
         spec = {"type": kind, "block_size": "1024"}
         if kind == "ext3":
             spec |= _LEAST_JOURNAL
-        yield Shape(kind, f"What {kind} was.", Recipe(_SOME, {"journal": "none", **spec}))
+        yield Shape(kind, f"The format {kind}.", Recipe(_SOME, {"journal": "none", **spec}))
     for alg in ("legacy", "half_md4", "tea"):
         spec = {"block_size": "1024", "hash_alg": alg}
         yield Shape(f"hash-{alg}", f"Directories are indexed by {alg}.", _usual(spec))
@@ -74,26 +74,29 @@ def _sizes() -> Iterator[Shape]:
     spec |= {"size": "750K"}
     yield Shape("three-groups", "Three groups, each with its own tables.", _usual(spec))
     spec = {"block_size": "1024", **_LEAST_JOURNAL}
-    yield Shape("journal", "A journal of the least size.", Recipe(_SOME, spec))
+    yield Shape("journal", "A journal of the minimum size.", Recipe(_SOME, spec))
     spec = {"block_size": "1024", "features": "none", "revision": "0"}
     spec |= {"journal": "none", "inode_size": "128"}
-    yield Shape("revision-0", "The format before there were features.", Recipe(_SOME[:1], spec))
+    yield Shape("revision-0", "The first revision, without features.", Recipe(_SOME[:1], spec))
 
 
 def _trees() -> Iterator[Shape]:
     one_k = {"block_size": "1024"}
     trees: dict[str, tuple[str, tuple[Entry, ...]]] = {
-        "empty": ("Nothing but lost+found.", ()),
+        "empty": ("Only lost+found.", ()),
         "leading-hole": (
             "A file that begins with zeros.",
             (_entry("file", "/f", size=40_000, fill=0, hole=40_000),),
         ),
         "all-hole": ("A file of zeros.", (_entry("file", "/f", size=500_000, fill=0),)),
-        "huge-hole": ("Eight MiB of nothing.", (_entry("file", "/f", size=1, hole=8 << 20),)),
-        "fast-symlink": ("The longest link in an inode.", (_entry("symlink", "/l", length=59),)),
-        "slow-symlink": ("The shortest one in a block.", (_entry("symlink", "/l", length=60),)),
+        "huge-hole": ("A hole of 8 MiB.", (_entry("file", "/f", size=1, hole=8 << 20),)),
+        "fast-symlink": ("The longest symlink in an inode.", (_entry("symlink", "/l", length=59),)),
+        "slow-symlink": (
+            "The shortest symlink in a block.",
+            (_entry("symlink", "/l", length=60),),
+        ),
         "longest-symlink": (
-            "A link that fills its block.",
+            "A symlink that fills its block.",
             (_entry("symlink", "/l", length=1023),),
         ),
         "long-names": ("Names of 255 bytes.", (_entry("dir", "/d", names=20, length=255),)),
@@ -105,21 +108,21 @@ def _trees() -> Iterator[Shape]:
         ),
         "xattr-block": ("Attributes in a block.", (_entry("file", "/f", size=1, xattr=800),)),
         "devices": (
-            "Numbers of devices in both forms.",
+            "Device numbers in both forms.",
             (
                 _entry("device", "/old", major=8, minor=1),
                 _entry("device", "/new", major=260, minor=300),
             ),
         ),
-        "owners": ("The largest owner.", (_entry("file", "/f", uid=ID_MOST),)),
+        "owners": ("The largest user ID.", (_entry("file", "/f", uid=ID_MOST),)),
         "after-2038": ("A time that needs its extra bits.", (_entry("file", "/f", mtime=1 << 33),)),
         "all-modes": ("All bits of a mode.", (_entry("file", "/f", mode=0o7777),)),
         "indirect": (
-            "All levels of a block map that fit.",
+            "A block map with indirect blocks.",
             (_entry("file", "/f", size=400_000),),
         ),
         "deep": (
-            "Directories inside each other.",
+            "Nested directories.",
             tuple(_entry("dir", "/d" * depth) for depth in range(1, 40)),
         ),
         "hard-links": (
@@ -154,19 +157,19 @@ def _features() -> Iterator[Shape]:
 
 
 _LEAST_JOURNAL = {"journal": "1M"}
-"""Of 1,024 blocks of 1 KiB, the least that a kernel mounts (fs/jbd2/journal.c:journal_reset,
-JBD2_MIN_JOURNAL_BLOCKS). Images with a journal inside have more than 1 MiB, and no others."""
+"""A journal of 1,024 blocks of 1 KiB, the minimum that kernels mount (fs/jbd2/journal.c:
+journal_reset, JBD2_MIN_JOURNAL_BLOCKS). Only images with a journal are larger than 1 MiB."""
 GROUPS = {"blocks_per_group": "256", "size": "1000K"}
-"""Four groups in an image of less than one MiB."""
+"""Four groups in an image smaller than 1 MiB."""
 _NEEDS: dict[str, dict[str, str]] = {
     **{kind.name: _LEAST_JOURNAL for kind in JOURNAL_POLICIES},
     "fast-commit": {**_LEAST_JOURNAL, "features": "fast_commit"},
     "fast-commit-names": {**_LEAST_JOURNAL, "features": "fast_commit"},
     "random-recovery": {**_LEAST_JOURNAL, "features": "fast_commit,orphan_file"},
-    # A list of orphans needs no journal, and the feature orphan_file does.
+    # The orphan list needs no journal, but the feature orphan_file does.
     "orphan-file": {**_LEAST_JOURNAL, "features": "orphan_file"},
     **dict.fromkeys(("journal-last", "journal-between", "journal-pieces"), _LEAST_JOURNAL),
-    # The least file system that has a journal by itself has 2,048 blocks, and then 1,024 more.
+    # Automatic journals exist in images of 2,048 blocks or more; this one has up to 1,024 extra.
     "journal-larger": {"journal": "auto", "free": "1940K"},
     **{kind.name: {"features": "mmp"} for kind in MMP_POLICIES},
     **dict.fromkeys(("metadata-shuffle", "metadata-gaps", "other-groups"), GROUPS),
@@ -180,7 +183,7 @@ _NEEDS: dict[str, dict[str, str]] = {
     "metadata-across": {**GROUPS, "groups_per_flex": "2"},
     "backup-groups": {**GROUPS, "features": "sparse_super2,^resize_inode"},
 }
-"""Options without which a policy has nothing to choose, by its name."""
+"""Name of a policy -> options without which it has no choices."""
 
 
 _MORE: dict[str, tuple[Entry, ...]] = {
@@ -192,14 +195,14 @@ _MORE: dict[str, tuple[Entry, ...]] = {
         (_entry("file", "/equal", size=10, xattr=300),),
     ),
 }
-"""Files that a policy has something to choose of, by its name."""
+"""Name of a policy -> files for which it has choices."""
 
 
 def _policies() -> Iterator[Shape]:
     large = _entry("file", "/large", size=70_000)
     for name, about in described().items():
         entries = (*_SOME, large, *_MORE.get(name, ()))
-        # Layouts that are not dense want more blocks than the files have.
+        # Layouts that are not dense need more blocks than the files.
         spec = {"block_size": "1024", "free": "256K", **_NEEDS.get(name, {})}
         if "size" in spec:
             del spec["free"]

@@ -1,4 +1,4 @@
-"""What to send with a bug: a script, the bytes that are wrong, a program of syzkaller."""
+"""Material for bug reports: a script, a patch of the wrong bytes, a syzkaller program."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ..spans import Span
 from .recipe import Recipe
 
 ROW = 16
-"""Bytes in a line, as many as ``xxd -r`` takes."""
+"""The number of bytes on a line, the maximum for ``xxd -r``."""
 
 
 def script(recipe: Recipe) -> str:
-    """A short Python program that writes the image of a recipe."""
+    """Return a short Python program that writes the image of a recipe."""
     return (
         "from ext4writer.fuzzing import Recipe\n"
         "\n"
@@ -26,8 +26,10 @@ def script(recipe: Recipe) -> str:
 
 
 def hex_patch(recipe: Recipe) -> str:
-    """The bytes that the overrides change, as ``xxd -r PATCH IMAGE`` puts them into the image of
-    the recipe without them. Without overrides they are all that is not zero.
+    """Return the bytes that the overrides change as input of ``xxd -r PATCH IMAGE``.
+
+    IMAGE is the image of the recipe without overrides. For a recipe that has none, the patch
+    contains all bytes that are not zero.
     """
     wrong = recipe.image()
     if recipe.overrides:
@@ -45,7 +47,7 @@ def hex_patch(recipe: Recipe) -> str:
 
 
 def _differences(first: bytes, second: bytes) -> Iterator[Span]:
-    """Stretches of at most ``ROW`` bytes in which two images of one size differ."""
+    """Yield spans of at most ``ROW`` bytes in which two images of the same size differ."""
     for block in range(0, len(first), 4096):
         if first[block : block + 4096] == second[block : block + 4096]:
             continue
@@ -65,11 +67,11 @@ def _differences(first: bytes, second: bytes) -> Iterator[Span]:
 
 
 def syz_program(recipe: Recipe) -> str:
-    """A program of syzkaller that mounts the image.
+    """Return a syzkaller program that mounts the image.
 
-    The arguments are those of ``syz_mount_image$ext4`` in syzkaller's sys/linux/filesystem.txt: the
-    type, where it is mounted, flags, options, whether to go there, and the image, compressed with
-    zlib. A ``$`` before data says that they are in base64 (prog/encoding.go, deserializeData).
+    The arguments are those of ``syz_mount_image$ext4`` in syzkaller's sys/linux/filesystem.txt:
+    type, mount point, flags, options, whether to change to that directory, and the image,
+    compressed with zlib. A ``$`` before data indicates base64 (prog/encoding.go, deserializeData).
     """
     packed = zlib.compress(recipe.image(), 9)
     return (

@@ -105,14 +105,14 @@ def _protection(inode: Inode) -> dict[str, Any]:
     if "ENCRYPT" in inode.flag_names:
         context = encryption_context(inode)
         found["encrypted"] = "" if context is None else context.hex()
-    said = verity(inode)
-    if said is not None:
+    protection = verity(inode)
+    if protection is not None:
         found["verity"] = {
-            "algorithm": said.tree.algorithm,
-            "block_size": said.tree.block_size,
-            "root_hash": said.root_hash.hex(),
-            "digest": said.tree.file_digest(said.size, said.root_hash).hex(),
-            "signature": said.signature.hex(),
+            "algorithm": protection.tree.algorithm,
+            "block_size": protection.tree.block_size,
+            "root_hash": protection.root_hash.hex(),
+            "digest": protection.tree.file_digest(protection.size, protection.root_hash).hex(),
+            "signature": protection.signature.hex(),
         }
     return found
 

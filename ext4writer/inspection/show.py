@@ -75,7 +75,7 @@ class Row(NamedTuple):
     value: int | str | list[int]
     """Byte strings are hexadecimal digits."""
     means: str
-    """The value in words; empty if the number says it all."""
+    """The value in words; empty if the number is enough."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the row as JSON values."""

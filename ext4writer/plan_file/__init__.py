@@ -1,4 +1,4 @@
-"""A plan as a file: saved by one process, carried out by others, on other days and machines."""
+"""Saves plans to files, so that other processes can execute them later and on other machines."""
 
 from .saved import load, save
 

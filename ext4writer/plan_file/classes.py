@@ -1,4 +1,4 @@
-"""The classes of which a plan consists, by their fields."""
+"""The classes that a plan consists of, and their fields."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ PLANNED: tuple[type, ...] = (
 MAPPINGS: tuple[type[FileMapping], ...] = (BlockMapping, ExtentMapping, ResizeMapping)
 
 LEFT_OUT = {InodeTable: ("nodes", "content_kinds"), Spec: ("policy",)}
-"""Nodes, with their contents, are stored as columns of their own. What a policy chose is stored,
-and not the policy."""
+"""Fields that are not stored: nodes and their contents become separate columns, and a policy's
+choices are in the plan."""
 
 
 def names_of(kind: type) -> tuple[str, ...]:
-    """The names of the fields that are stored of a class."""
+    """Return the names of the stored fields of a class."""
     names = (
         [field.name for field in fields(kind)] if is_dataclass(kind) else list(kind._fields)  # type: ignore[attr-defined]
     )
@@ -68,7 +68,7 @@ def names_of(kind: type) -> tuple[str, ...]:
 
 
 def packed_classes() -> Mapping[type, tuple[str, Callable[[Any], Sequence[Any]]]]:
-    """Class -> name and the values of its fields."""
+    """Return class -> (name, function that returns the values of the fields of an object)."""
     classes: dict[type, tuple[str, Callable[[Any], Sequence[Any]]]] = {}
     for kind in PLANNED:
         classes[kind] = kind.__name__, _values(names_of(kind))
@@ -88,7 +88,7 @@ def _values(names: tuple[str, ...]) -> Callable[[Any], Sequence[Any]]:
 
 
 def unpacked_classes() -> Mapping[str, Callable[..., Any]]:
-    """Name -> what makes an object of the values."""
+    """Return name -> function that creates an object from the values of its fields."""
     makers: dict[str, Callable[..., Any]] = {}
     for kind in PLANNED:
         makers[kind.__name__] = _maker(kind, names_of(kind))
@@ -112,7 +112,7 @@ def _mapping_maker(kind: type[FileMapping]) -> Callable[..., Any]:
 
 
 def signature() -> str:
-    """Digits that differ between releases, and whenever a plan consists of something else."""
+    """Return 16 hexadecimal digits that change with the release and with the classes of a plan."""
     words = [__version__]
     words += [f"{kind.__name__}({','.join(names_of(kind))})" for kind in PLANNED]
     words += [kind.__name__ for kind in MAPPINGS]

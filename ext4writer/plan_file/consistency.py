@@ -1,4 +1,4 @@
-"""Checks that the columns of a plan that was loaded belong together."""
+"""Checks that the columns of a loaded plan are consistent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ..tree import RegularFile
 
 
 def check_plan(plan: ImagePlan) -> None:
-    """Raise ``ValueError`` for a plan that no planner made: lengths, indexes and places."""
+    """Raise ``ValueError`` for inconsistent lengths, indexes or block numbers."""
     _check_table(plan)
     _check_places(plan)
     groups = plan.geometry.groups
@@ -28,19 +28,19 @@ def _check_table(plan: ImagePlan) -> None:
     table = plan.table
     count = len(table.types)
     for name in ("nodes", "parents", "links", "inos", "modes", "uids", "gids", "mtimes", "sizes"):
-        _expect(len(getattr(table, name)) == count, f"{name} has not {count} values")
+        _expect(len(getattr(table, name)) == count, f"{name} does not have {count} values")
     _expect(count > 0 and max(table.parents) < count, "a parent is missing")
     _expect(
         len(table.directories) == len(table.names) == len(table.children),
-        "directories and their names differ in number",
+        "the numbers of directories and of their lists of names differ",
     )
-    _expect(max(table.inos) <= plan.inodes_count, "an inode lies beyond the last one")
+    _expect(max(table.inos) <= plan.inodes_count, "an inode number is too large")
     for names, children in zip(table.names, table.children, strict=True):
-        _expect(len(names) == len(children), "names and children differ in number")
+        _expect(len(names) == len(children), "the numbers of names and of children differ")
         _expect(not children or 0 <= min(children) <= max(children) < count, "a child is missing")
     for node, size in zip(table.nodes, table.sizes, strict=True):
         if isinstance(node, RegularFile):
-            _expect(node.content.size == size, "a content has another size than its file")
+            _expect(node.content.size == size, "the sizes of a file and of its content differ")
 
 
 def _check_places(plan: ImagePlan) -> None:
@@ -52,4 +52,4 @@ def _check_places(plan: ImagePlan) -> None:
     runs += [run for file in plan.placement.system.values() for run in file.runs]
     reach = max([reach, *(run.physical + run.length for run in runs)])
     reach = max([reach, *plan.placement.xattr_blocks])
-    _expect(reach <= end, f"block {reach} lies beyond the last of {end}")
+    _expect(reach <= end, f"blocks are used up to {reach}, but there are only {end}")

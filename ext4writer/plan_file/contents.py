@@ -1,4 +1,4 @@
-"""Contents as values that another process can read again."""
+"""Stores the contents of files as values from which another process can read them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Fields = Callable[[Any], Sequence[Any]]
 
 
 def absolute(path: bytes) -> bytes:
-    """``path`` from the root on, so that it means the same in another directory."""
+    """Return ``path`` as an absolute path, which is valid in any working directory."""
     return path if os.path.isabs(path) else join(os.getcwdb(), path)
 
 
@@ -33,8 +33,8 @@ def _of_folder(folder: HostDirectory) -> Sequence[Any]:
 def _of_held_file(file: HeldFile) -> Sequence[Any]:
     if not file.has_its_path():
         raise UnsavableError(
-            "lies in a temporary file, or what it was read from is gone; sources that are "
-            "compressed, piped or containers of archives must be unpacked before"
+            "is in a temporary file, or its source is gone; unpack sources first that are "
+            "compressed, piped or containers of archives"
         )
     return absolute(file.path), *file.remembered()
 
@@ -47,7 +47,7 @@ def _path_content(path: bytes, size: int, stamp: Stamp | None, declared: bool) -
 
 def _of_mapped(content: MappedContent) -> Sequence[Any]:
     if not isinstance(content.holder, HeldFile):
-        raise UnsavableError("lies in an image that is no file of the host")
+        raise UnsavableError("is in an image that is not a file on the host")
     return content.holder, content.size, content.pieces
 
 
@@ -101,10 +101,10 @@ CONTENTS: Mapping[type[Content], tuple[str, Fields, Callable[..., Content]]] = {
     ),
     MappedContent: ("MappedContent", _of_mapped, _mapped),
 }
-"""Class -> name in a file, values of its fields, and what makes it of them."""
+"""Class -> (name in a file, function that returns the values of its fields, constructor)."""
 
 SHARED: Mapping[type, tuple[str, Fields, Callable[..., Any]]] = {
     HostDirectory: ("HostDirectory", _of_folder, host_directory),
     HeldFile: ("HeldFile", _of_held_file, HeldFile.reopened),
 }
-"""The same for what many contents refer to."""
+"""The same for objects that many contents share."""

@@ -1,4 +1,4 @@
-"""The nodes of a planned image as columns, as far as they are needed to write it."""
+"""Stores the nodes of a planned image as columns, limited to what writing the image requires."""
 
 from __future__ import annotations
 
@@ -34,7 +34,11 @@ PERMISSIONS = 0o7777
 
 
 def pack_nodes(packer: Packer, table: InodeTable) -> Json:
-    """Contents by class, link targets and device numbers; the rest is in the table's columns."""
+    """Return contents by class, symlink targets and device numbers.
+
+    The columns of ``table`` contain the rest. Raises :class:`UnsavableError` with the path of a
+    file whose content cannot be saved.
+    """
     by_class: dict[type[Content], tuple[list[int], list[Content]]] = {}
     for index in table.indexes_of(S_IFREG):
         node = table.nodes[index]
@@ -46,14 +50,14 @@ def pack_nodes(packer: Packer, table: InodeTable) -> Json:
     for kind, (indexes, contents) in by_class.items():
         if kind not in CONTENTS:
             path = table.path_of(indexes[0])
-            raise UnsavableError(f"the content of {_shown(path)} exists in this process alone")
+            raise UnsavableError(f"the content of {_shown(path)} exists only in this process")
         name, fields, _ = CONTENTS[kind]
         try:
             columns = [
                 packer.values(list(column)) for column in zip(*map(fields, contents), strict=True)
             ]
         except UnsavableError:
-            _name_the_first(packer, table, indexes, contents)
+            _raise_with_path(packer, table, indexes, contents)
             raise
         packed[name] = [packer.values(indexes), columns]
     devices = sorted([*table.indexes_of(S_IFCHR), *table.indexes_of(S_IFBLK)])
@@ -67,10 +71,10 @@ def pack_nodes(packer: Packer, table: InodeTable) -> Json:
     }
 
 
-def _name_the_first(
+def _raise_with_path(
     packer: Packer, table: InodeTable, indexes: list[int], contents: list[Content]
 ) -> None:
-    """Raise for the first file whose content cannot be saved, with its path."""
+    """Raise the error of the first file whose content cannot be saved, with its path."""
     for index, content in zip(indexes, contents, strict=True):
         try:
             packer.value(content)
@@ -94,7 +98,7 @@ def _target(node: Node) -> bytes:
 
 
 def unpack_nodes(unpacker: Unpacker, packed: Json, table: InodeTable) -> list[Node]:
-    """The nodes of ``table``, whose columns are complete. Directories have no children here."""
+    """Return the nodes of ``table``, whose columns are complete. Directories get no children."""
     contents: list[Content | None] = [None] * len(table.types)
     makers = {name: make for name, _, make in CONTENTS.values()}
     for name, (indexes, columns) in packed["contents"].items():

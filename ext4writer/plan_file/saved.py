@@ -1,8 +1,8 @@
 """Saves and loads plans.
 
-A file begins with two lines of text: what it is, with digits that name the classes of which a plan
-of this release consists; and the SHA-256 of the rest, which is one zstd frame. Inside are the
-length of the JSON in 8 bytes, the JSON, and the block of columns that it refers to.
+A file begins with two lines of text: a magic string with the signature of the classes in a plan,
+and the SHA-256 of the rest. The rest is a zstd frame. It contains the length of the JSON (8 bytes,
+little-endian), the JSON, and the block of columns to which the JSON refers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAGIC = b"ext4writer plan 1 "
 LEVEL = 3
 DIGEST_LINE = 65
 MOST_BYTES = 1 << 34
-"""A plan of this many bytes would describe tens of millions of files."""
+"""The maximum size of a plan in bytes, enough for tens of millions of files."""
 
 NO_ZSTANDARD = "needs the Python package zstandard; install ext4writer with its dependencies"
 _WRONG = (
@@ -36,10 +36,10 @@ _WRONG = (
 
 
 def save(plan: ImagePlan, path: str | bytes | os.PathLike[Any], *, sync: bool = False) -> None:
-    """Write ``plan`` to a file, which replaces one of that name when it is complete.
+    """Write ``plan`` to a file; an existing file is replaced when the new one is complete.
 
-    Raises :class:`PlanError` for a content that exists in this process alone, and
-    :class:`~ext4writer.OutputError`.
+    ``sync`` makes it durable. Raises :class:`PlanError` for content that exists only in this
+    process, and :class:`~ext4writer.OutputError`.
     """
     name = os.fsencode(path)
     try:
@@ -71,10 +71,10 @@ def _packed(plan: ImagePlan) -> bytes:
 
 
 def load(path: str | bytes | os.PathLike[Any]) -> ImagePlan:
-    """Read a plan that :func:`save` wrote, on this machine or another that has its sources.
+    """Read a plan that :func:`save` wrote, on this machine or on another with the same sources.
 
-    Raises :class:`PlanError` if the file holds no plan, is damaged, or is of another release, and
-    :class:`SourceError` for an archive of the plan that cannot be read.
+    Raises :class:`PlanError` if the file is not a plan, is damaged, or is from another release, and
+    :class:`SourceError` if an archive among the sources cannot be read.
     """
     name = os.fsencode(path)
     try:
@@ -83,7 +83,7 @@ def load(path: str | bytes | os.PathLike[Any]) -> ImagePlan:
     except OSError as error:
         raise PlanError(name, f"cannot be read: {error.strerror}") from error
     if not data.startswith(MAGIC):
-        raise PlanError(name, "is no plan that ext4writer saved")
+        raise PlanError(name, "is not a plan saved by ext4writer")
     head, _, rest = data.partition(b"\n")
     if head[len(MAGIC) :] != signature().encode():
         raise PlanError(name, "was saved by another release of ext4writer; plan again")
@@ -107,7 +107,7 @@ def _unpacked(inner: memoryview) -> ImagePlan:
     unpacker = Unpacker(inner[8 + length :], document["objects"], unpacked_classes())
     plan = unpacker.value(document["plan"])
     if not isinstance(plan, ImagePlan):
-        raise TypeError("it holds something else")
+        raise TypeError("it does not contain a plan")
     plan.table.nodes = unpack_nodes(unpacker, document["nodes"], plan.table)
     check_plan(plan)
     return plan

@@ -1,8 +1,8 @@
-"""Values as JSON and columns of bytes.
+"""Converts values to JSON and columns of bytes.
 
-Numbers, texts and None are themselves in JSON. Everything else is an object with one key, its tag.
-Bytes, arrays and long lists of bytes or numbers lie in one block beside the JSON, and are named by
-their place in it, so that a hundred thousand entries cost a few objects.
+Numbers, texts and None are represented by themselves in JSON, everything else by an object with one
+key, its tag. Bytes, arrays and long lists of bytes or numbers are stored in a separate block, and
+the JSON contains their places in it. So a hundred thousand entries need only a few objects.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from uuid import UUID
 Json = Any
 
 LEAST_PACKED = 8
-"""Values that are worth a column."""
+"""The minimum number of values in a column."""
 
 CODES = {code: array(code).itemsize for code in "BHIQbhiq"}
-"""Type codes of columns, whose sizes are the same on every host."""
+"""Type code of a column -> bytes of a value; the sizes are the same on every host."""
 
 
 Classes = Mapping[type, tuple[str, Callable[[Any], Sequence[Any]]]]
 
 
 class UnsavableError(Exception):
-    """A value that means something to this process alone; says why."""
+    """A value that is valid only in this process, with the reason."""
 
 
 class Packer:
-    """Turns values into JSON, and collects the block of bytes beside it.
+    """Converts values to JSON, and collects the block of bytes that belongs to it.
 
-    ``classes`` maps classes to a name and a function that returns the values of an object's fields.
-    An object of the ``shared`` ones is stored once, and referred to.
+    ``classes`` maps a class to its name and a function that returns the values of an object's
+    fields. Objects of ``shared`` classes are stored once; values refer to them.
     """
 
     def __init__(self, classes: Classes, shared: Classes) -> None:
         self.block = bytearray()
         self.objects: list[Json] = []
-        """Objects that others refer to, each after those that it refers to itself."""
+        """The shared objects, each after those to which it refers itself."""
         self._classes = classes
         self._shared = shared
         self._numbers: dict[object, int] = {}
 
     def value(self, value: Any) -> Json:
-        """``value`` as JSON; raises :class:`UnsavableError`."""
+        """Return ``value`` as JSON; raise :class:`UnsavableError` if that is impossible."""
         if value is None or type(value) in (bool, int, str, float):
             return value
         known = self._classes.get(type(value))
@@ -62,10 +62,10 @@ class Packer:
             return packer(self, value)
         if isinstance(value, Enum):
             return self.value(value.value)
-        raise UnsavableError(f"{type(value).__name__} objects exist in this process alone")
+        raise UnsavableError(f"{type(value).__name__} objects exist only in this process")
 
     def number_of(self, value: Any) -> int:
-        """The number of an object that is stored once."""
+        """Return the number of a shared object; store it if it is new."""
         number = self._numbers.get(value)
         if number is None:
             name, fields = self._shared[type(value)]
@@ -75,7 +75,7 @@ class Packer:
         return number
 
     def values(self, values: list[Any]) -> Json:
-        """A list, as a column if all are bytes, numbers or objects that are stored once."""
+        """Return a list as JSON; a column if all values are bytes, integers or shared objects."""
         kinds = set(map(type, values)) if len(values) >= LEAST_PACKED else set()
         if kinds == {bytes}:
             return {"texts": [self.column(map(len, values)), self.add(b"".join(values))]}
@@ -86,13 +86,13 @@ class Packer:
         return {"list": [self.value(value) for value in values]}
 
     def add(self, data: bytes | bytearray | memoryview) -> Json:
-        """``data`` as its place in the block."""
+        """Append ``data`` to the block; return its place, [start, length] in bytes."""
         start = len(self.block)
         self.block += data
         return [start, len(data)]
 
     def column(self, values: Iterable[int]) -> Json:
-        """Whole numbers of any size, packed where they fit 64 bits."""
+        """Return integers of any size as JSON; a column if they fit into 64 bits."""
         held = values if isinstance(values, array) else list(values)
         if len(held) < LEAST_PACKED and not isinstance(held, array):
             return {"list": [self.value(value) for value in held]}
@@ -146,10 +146,10 @@ _PACKERS: dict[type, Callable[[Packer, Any], Json]] = {
 
 
 class Unpacker:
-    """Turns JSON back into values; ``classes`` makes objects from their fields.
+    """Converts JSON back to values; ``classes`` maps a name to a function of the fields' values.
 
-    Raises ``ValueError``, ``TypeError``, ``LookupError`` or ``OverflowError`` for what no
-    :class:`Packer` made.
+    Raises ``ValueError``, ``TypeError``, ``LookupError`` or ``OverflowError`` for data that no
+    :class:`Packer` created.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class Unpacker:
             self._objects.append(self.value(made))
 
     def value(self, packed: Json) -> Any:
-        """The value that ``packed`` stands for."""
+        """Return the value that ``packed`` represents."""
         if packed is None or type(packed) in (bool, int, str, float):
             return packed
         [(tag, held)] = packed.items()
@@ -172,23 +172,23 @@ class Unpacker:
         return self._classes[tag](*[self.value(field) for field in held])
 
     def object(self, number: int) -> Any:
-        """An object that is stored once."""
+        """Return the shared object with this number."""
         if number < 0:
             raise LookupError("a reference is negative")
         return self._objects[number]
 
     def at(self, place: Json) -> memoryview:
-        """The bytes at a place of the block."""
+        """Return the bytes at a place in the block, [start, length] in bytes."""
         start, length = place
         if not 0 <= start <= start + length <= len(self._block):
-            raise ValueError(f"{length} bytes at {start} lie outside of the block")
+            raise ValueError(f"{length} bytes at {start} are outside of the block")
         return self._block[start : start + length]
 
     def column(self, held: Json) -> array[Any]:
-        """A packed column."""
+        """Return a column as an array."""
         code, place = held
         if code not in CODES:
-            raise ValueError(f"{code!r} is no type of a column")
+            raise ValueError(f"{code!r} is not a type code of a column")
         values = array(code)
         values.frombytes(self.at(place))
         if sys.byteorder == "big":
@@ -196,11 +196,11 @@ class Unpacker:
         return values
 
     def texts(self, held: Json) -> list[bytes]:
-        """A packed list of bytes."""
+        """Return a list of byte strings."""
         lengths = list(self.value(held[0]))
         joined = bytes(self.at(held[1]))
         if min(lengths, default=0) < 0 or sum(lengths) != len(joined):
-            raise ValueError("the lengths of texts are wrong")
+            raise ValueError("the lengths of byte strings are wrong")
         ends = accumulate(lengths, initial=0)
         return [joined[low:high] for low, high in pairwise(ends)]
 

@@ -173,13 +173,13 @@ def test_texts_that_are_no_recipes(text: str) -> None:
     ],
 )
 def test_what_a_recipe_says_twice_is_refused(lines: str, what: str) -> None:
-    problem = f"^line 4: {what} is in line 2 already; keep one of the two$"
+    problem = f"^line 4: {what} is already in line 2; keep one of the two$"
     with pytest.raises(RecipeError, match=problem):
         Recipe.parse(f"ext4writer recipe 1\n{lines}\n")
 
 
 def test_options_are_numbers_that_can_be() -> None:
-    for text, words in (("block_size=x", "'x' is no"), ("block_size=1_0", "'1_0' is no whole")):
+    for text, words in (("block_size=x", "'x' is not"), ("block_size=1_0", "'1_0' is not an")):
         with pytest.raises(SpecError, match=f"^block_size: {words}"):
             Recipe.parse(f"ext4writer recipe 1\nspec {text}").image()
     recipe = Recipe.parse("ext4writer recipe 1\nspec inodes=200")

@@ -234,8 +234,8 @@ def test_a_file_that_is_no_plan(tmp_path: Path) -> None:
         Layout.load(missing)
     other = tmp_path / "other"
     for data, expected in (
-        (b"", "no plan"),
-        (b"PK\3\4", "no plan"),
+        (b"", "not a plan"),
+        (b"PK\3\4", "not a plan"),
         (MAGIC + b"0123456789abcdef\n", "another release"),
         (MAGIC + signature().encode() + b"\n", "incomplete"),
     ):

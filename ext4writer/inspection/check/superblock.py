@@ -88,7 +88,8 @@ def check_superblock(check: Check) -> None:
         check.of_superblock(
             "PR_0_MISC_CORRUPT_SUPER",
             "s_blocks_per_group",
-            f"is {number('s_blocks_per_group')}, and clusters make {fmt.blocks_per_group}",
+            f"is {number('s_blocks_per_group')}, but s_clusters_per_group implies "
+            f"{fmt.blocks_per_group}",
         )
     should_be = image.counted_groups * image.inodes_per_group
     if inodes != should_be:
