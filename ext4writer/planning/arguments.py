@@ -58,19 +58,19 @@ def take_nodes(tree: Tree) -> bool:
     while pending:
         path, node = pending.pop()
         if not isinstance(node, Node):
-            raise TreeError(path, f"is {node!r:.80}, which is no Node")
+            raise TreeError(path, f"is {node!r:.80}, which is not a Node")
         check_kind(path, node)
         changed |= _take_node(path, node)
         if isinstance(node, Directory) and node not in seen:
             seen.add(node)
             if not isinstance(node.children, Mapping):
                 raise TreeError(
-                    path, f"has {node.children!r:.80} as children, which is no mapping of names"
+                    path, f"has {node.children!r:.80} as children, which is not a mapping of names"
                 )
             prefix = path.rstrip(b"/") + b"/"
             for name, child in node.children.items():
                 if not isinstance(name, bytes):
-                    raise TreeError(path, f"has the name {name!r:.80} in it; names are bytes")
+                    raise TreeError(path, f"has a child named {name!r:.80}; names are bytes")
                 pending.append((prefix + name, child))
     return changed
 
@@ -81,14 +81,14 @@ def check_kind(path: bytes, node: Node) -> None:
     if kind is None:
         raise TreeError(
             path,
-            f"is of the class {type(node).__name__}, which is no kind of file; use one of "
+            f"is of the class {type(node).__name__}, which is not a kind of file; use one of "
             + ", ".join(each.__name__ for each in KINDS),
         )
     if node.file_type != kind.file_type:
         raise TreeError(
             path,
             f"is of the class {type(node).__name__}, a {kind.__name__}, and has the file_type "
-            f"{node.file_type!r:.20} of something else",
+            f"{node.file_type!r:.20} of another kind",
         )
 
 
@@ -103,11 +103,11 @@ def _take_node(path: bytes, node: Node) -> bool:
     if isinstance(node, RegularFile) and not isinstance(node.content, Content):
         raise TreeError(
             path,
-            f"its content is {node.content!r:.80}, which is no Content; Tree.file() makes one",
+            f"its content is {node.content!r:.80}, which is not a Content; Tree.file() creates one",
         )
     if isinstance(node, RegularFile) and not isinstance(node.content.size, int):
         raise TreeError(
-            path, f"its content has the size {node.content.size!r:.80}; that is no number of bytes"
+            path, f"its content has the size {node.content.size!r:.80}, not a number of bytes"
         )
     for kind, names, take in (
         (Symlink, ("target",), bytes_of),

@@ -41,7 +41,7 @@ class CheckedPolicy(LayoutPolicy):
     def __init__(self, inner: LayoutPolicy) -> None:
         name = _attribute(inner, "name")
         if type(name) is not str:
-            problem = f"name of a {type(inner).__name__} is {shown(name)}; it must be a text"
+            problem = f"name of a {type(inner).__name__} is {shown(name)}; it must be a str"
             raise SpecError("policy", problem)
         self.name = name
         self.asked: set[str] = set()
@@ -51,7 +51,7 @@ class CheckedPolicy(LayoutPolicy):
         self._inner = inner
         self._inner = self._ask("fresh")
         if not issubclass(type(self._inner), LayoutPolicy):
-            raise self._error("fresh", f"{shown(self._inner)}, which is no LayoutPolicy")
+            raise self._error("fresh", f"{shown(self._inner)}, which is not a LayoutPolicy")
         for name in ("sequential", "moves_metadata", "crosses_flex_groups"):
             setattr(self, name, self._truth(name, _attribute(self._inner, name)))
 
@@ -74,7 +74,7 @@ class CheckedPolicy(LayoutPolicy):
             raise self._error("inode_numbers", f"{_counted(numbers, count)} for {count} nodes")
         if numbers and not first <= min(numbers) <= max(numbers) <= INODE_NUMBER_MAX:
             wrong = next(one for one in numbers if not first <= one <= INODE_NUMBER_MAX)
-            raise self._error("inode_numbers", f"{wrong}; {first} is the least number")
+            raise self._error("inode_numbers", f"{wrong}; the smallest number is {first}")
         if len(set(numbers)) < count:
             raise self._error("inode_numbers", "a number twice")
         return numbers
@@ -84,7 +84,7 @@ class CheckedPolicy(LayoutPolicy):
         if sum(lengths) != blocks or (lengths and min(lengths) < 1):
             shown = ", ".join(map(str, lengths[:8])) + (", ..." if len(lengths) > 8 else "")
             raise self._error(
-                "run_lengths", f"[{shown}]; positive lengths of {blocks} blocks together are needed"
+                "run_lengths", f"[{shown}]; positive lengths must add up to {blocks} blocks"
             )
         return lengths
 
@@ -114,19 +114,19 @@ class CheckedPolicy(LayoutPolicy):
     def empty_blocks(self) -> int:
         blocks = self._number("empty_blocks", self._ask("empty_blocks"))
         if blocks > EMPTY_BLOCKS_MOST:
-            raise self._error("empty_blocks", f"{blocks}; {EMPTY_BLOCKS_MOST} are the most")
+            raise self._error("empty_blocks", f"{blocks}; the maximum is {EMPTY_BLOCKS_MOST}")
         return blocks
 
     def record_slack(self, room: int) -> int:
         slack = self._number("record_slack", self._ask("record_slack", room))
         if slack > room or slack % 4:
-            raise self._error("record_slack", f"{slack} of {room} bytes, which go by fours")
+            raise self._error("record_slack", f"{slack} of {room} bytes; choose a multiple of 4")
         return slack
 
     def deleted_name(self, room: int) -> bytes:
         name = self._ask("deleted_name", room)
         if type(name) is not bytes or len(name) > EXT4_NAME_LEN:
-            raise self._error("deleted_name", f"{shown(name)}, which is no name of an entry")
+            raise self._error("deleted_name", f"{shown(name)}, which is not a name of an entry")
         return name
 
     def index_entries(self, limit: int) -> int:
@@ -168,14 +168,15 @@ class CheckedPolicy(LayoutPolicy):
             return None
         numbers = self._integers("backup_numbers", numbers, count)
         if len(numbers) != count or min(numbers) < 0:
-            problem = f"{shown(numbers)}; {count} numbers from 0 up are needed"
+            problem = f"{shown(numbers)}; {count} numbers of 0 or more are needed"
             raise self._error("backup_numbers", problem)
         return numbers
 
     def journal_extra(self) -> int:
         extra = self._number("journal_extra", self._ask("journal_extra"))
         if extra > JOURNAL_EXTRA_MOST:
-            raise self._error("journal_extra", f"{extra} blocks; {JOURNAL_EXTRA_MOST} are the most")
+            problem = f"{extra} blocks; the maximum is {JOURNAL_EXTRA_MOST}"
+            raise self._error("journal_extra", problem)
         return extra
 
     def journal_places(self, clusters: int, most: int) -> Sequence[tuple[int, int]] | None:
@@ -190,12 +191,12 @@ class CheckedPolicy(LayoutPolicy):
                 raise self._error("journal_places", problem)
             pieces.append((numbers[0], numbers[1]))
         if sum(length for _, length in pieces) != clusters:
-            problem = f"pieces that do not take {clusters} clusters together"
+            problem = f"pieces that do not add up to {clusters} clusters"
             raise self._error("journal_places", problem)
         end = 0
         for first, length in sorted(pieces):
             if first < end or first + length > most:
-                problem = f"{length} clusters from {first} on, which are taken or beyond {most}"
+                problem = f"{length} clusters starting at {first}, which are taken or past {most}"
                 raise self._error("journal_places", problem)
             end = first + length
         return pieces
@@ -212,7 +213,7 @@ class CheckedPolicy(LayoutPolicy):
     def blocks_past_end(self, blocks: int) -> int:
         past = self._number("blocks_past_end", self._ask("blocks_past_end", blocks))
         if past > EXT_UNWRITTEN_MAX_LEN:
-            problem = f"{past} blocks; {EXT_UNWRITTEN_MAX_LEN} are the most"
+            problem = f"{past} blocks; the maximum is {EXT_UNWRITTEN_MAX_LEN}"
             raise self._error("blocks_past_end", problem)
         return past
 
@@ -225,7 +226,7 @@ class CheckedPolicy(LayoutPolicy):
     def extra_isize(self, least: int, most: int, usual: int) -> int:
         size = self._number("extra_isize", self._ask("extra_isize", least, most, usual))
         if size > most or size % 4:
-            raise self._error("extra_isize", f"{size}; 0 to {most} bytes by fours are possible")
+            raise self._error("extra_isize", f"{size}; choose a multiple of 4 up to {most}")
         return size
 
     def unused_inodes(self, count: int) -> int:
@@ -251,7 +252,7 @@ class CheckedPolicy(LayoutPolicy):
         try:
             return as_journal_state(state, most)
         except Exception as error:
-            problem = f"{shown(state)}, which is no JournalState{told(error)}"
+            problem = f"{shown(state)}, which is not a JournalState{told(error)}"
             raise self._error("journal_state", problem) from None
 
     def orphan_state(self, room: OrphanRoom) -> OrphanState | None:
@@ -263,7 +264,7 @@ class CheckedPolicy(LayoutPolicy):
         try:
             return as_orphan_state(state)
         except Exception as error:
-            problem = f"{shown(state)}, which is no OrphanState{told(error)}"
+            problem = f"{shown(state)}, which is not an OrphanState{told(error)}"
             raise self._error("orphan_state", problem) from None
 
     def mmp_state(self, epoch: int) -> MmpState | None:
@@ -277,7 +278,7 @@ class CheckedPolicy(LayoutPolicy):
         except SpecError as error:
             raise self._error("mmp_state", error.problem) from None
         except Exception as error:
-            problem = f"{shown(state)}, which is no MmpState{told(error)}"
+            problem = f"{shown(state)}, which is not an MmpState{told(error)}"
             raise self._error("mmp_state", problem) from None
 
     def _ask(self, method: str, *arguments: Any) -> Any:
@@ -296,7 +297,7 @@ class CheckedPolicy(LayoutPolicy):
         before = sorted(items)
         self._ask(method, items)
         if not all(type(item) is tuple for item in items) or _sorted(items) != before:
-            raise self._error(method, f"other {what} than those that it was given")
+            raise self._error(method, f"other {what} than it was given")
         # Values that equal an item may have other types.
         known = {item: item for item in before}
         items[:] = [known[item] for item in items]
@@ -321,7 +322,7 @@ class CheckedPolicy(LayoutPolicy):
             except ValueError:
                 raise self._error(method, "a number of more than 64 bits") from None
             except TypeError:
-                raise self._error(method, f"{shown(value)}, which is no whole number") from None
+                raise self._error(method, f"{shown(value)}, which is not an integer") from None
         return numbers
 
     def _items(self, method: str, values: Iterable[Any], most: int) -> list[Any]:
@@ -329,13 +330,13 @@ class CheckedPolicy(LayoutPolicy):
         try:
             return list(islice(iter(values), most + 1))
         except TypeError:
-            raise self._error(method, f"{shown(values)}, which is no list") from None
+            raise self._error(method, f"{shown(values)}, which is not a list") from None
         except Exception as error:
             problem = f"a list that raised {type(error).__name__}{told(error)}"
             raise self._error(method, problem) from error
 
     def _error(self, method: str, problem: str) -> SpecError:
-        return SpecError("policy", f"{method} of {shown(self.name)} gave {problem}")
+        return SpecError("policy", f"{method} of {shown(self.name)} returned {problem}")
 
 
 def _attribute(policy: LayoutPolicy, name: str) -> Any:

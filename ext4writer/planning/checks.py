@@ -160,7 +160,7 @@ def _hint_of_mode(mode: int) -> str:
     digits = str(mode)
     if len(digits) == 4 and set(digits) <= set("01234567"):
         return f"; did you mean 0o{digits}?"
-    return "; it has twelve bits, without those of the kind"
+    return "; a mode has twelve bits, without those of the kind of file"
 
 
 def _flags(table: InodeTable, index: int, fmt: Format) -> int:
@@ -169,13 +169,13 @@ def _flags(table: InodeTable, index: int, fmt: Format) -> int:
     path = partial(table.path_of, index)
     unknown = node.flags & ~ALL_FLAGS
     if unknown:
-        raise TreeError(path(), f"the inode flag {flag_names(unknown)} is none that a user sets")
+        raise TreeError(path(), f"users cannot set the inode flag {flag_names(unknown)}")
     wrong = node.flags & ~flags_for(node.file_type)
     if wrong:
         kinds = "directories" if flags_for(S_IFREG) & wrong == 0 else "files and directories"
         if not flags_for(S_IFDIR) & wrong:
             kinds = "files"
-        raise TreeError(path(), f"the inode flag {flag_names(wrong)} is for {kinds} alone")
+        raise TreeError(path(), f"the inode flag {flag_names(wrong)} is only for {kinds}")
     for flag, name, is_there in (
         (EXT4_CASEFOLD_FL, "casefold", fmt.casefold),
         (EXT4_VERITY_FL, "verity", fmt.verity),
@@ -183,7 +183,7 @@ def _flags(table: InodeTable, index: int, fmt: Format) -> int:
         if node.flags & flag and not is_there:
             raise TreeError(
                 path(),
-                f"the inode flag {name} needs the feature {name}; add it, or take the flag away "
+                f"the inode flag {name} needs the feature {name}; add it, or remove the flag "
                 f"with the rule '**: flags=-{name}'",
             )
     return node.flags
@@ -194,7 +194,7 @@ def _project(table: InodeTable, index: int, fmt: Format) -> int:
     if project and not fmt.project:
         raise TreeError(
             table.path_of(index),
-            f"project {project} needs the feature project; add project, or take projects away "
+            f"project {project} needs the feature project; add it, or remove all projects "
             "with the rule '**: project=0'",
         )
     return project

@@ -119,7 +119,7 @@ def _check_sizes(table: InodeTable, spec: Spec) -> None:
 
 def _check_file_size(table: InodeTable, index: int, size: int, spec: Spec) -> None:
     if size < 0:
-        raise TreeError(table.path_of(index), f"has {size} bytes; no file can be so short")
+        raise TreeError(table.path_of(index), f"has {size} bytes; no size is negative")
     if not format_of(spec).large_file:
         raise TreeError(
             table.path_of(index), f"has {size} bytes; 2 GiB and more need the feature large_file"
@@ -130,18 +130,19 @@ def _check_file_size(table: InodeTable, index: int, size: int, spec: Spec) -> No
         hint = "" if format_of(spec).huge_file else " without the feature huge_file"
         raise TreeError(
             table.path_of(index),
-            f"has {size} bytes; with blocks of {spec.block_size} bytes {most} is the most{hint}",
+            f"has {size} bytes; with blocks of {spec.block_size} bytes the maximum is {most}{hint}",
         )
 
 
 def _symlink_error(path: bytes, target: bytes, block_size: int) -> TreeError:
     if not target:
-        return TreeError(path, "is a symbolic link without a target; no system can make or read it")
+        problem = "is a symbolic link without a target; no system can create or read one"
+        return TreeError(path, problem)
     if b"\0" in target:
-        return TreeError(path, "is a symbolic link whose target holds a NUL byte")
+        return TreeError(path, "is a symbolic link with a NUL byte in its target")
     most = min(SYMLINK_MAX, block_size - 1)
     return TreeError(
         path,
         f"is a symbolic link of {len(target)} bytes; with blocks of {block_size} bytes "
-        f"{most} is the most",
+        f"the maximum is {most}",
     )

@@ -206,8 +206,8 @@ class DirectoryRules(NamedTuple):
                 if not name.isascii() and _casefold(name) is None:
                     raise FoldedNameError(
                         name,
-                        "is not valid UTF-8, which its directory with the flag casefold needs "
-                        "where encoding_flags is strict",
+                        "is not valid UTF-8, which its directory with the flag casefold requires "
+                        "since encoding_flags is strict",
                     )
         if len(set(forms)) == len(names):
             return
@@ -217,8 +217,8 @@ class DirectoryRules(NamedTuple):
             if other is not name:
                 raise FoldedNameError(
                     name,
-                    f"and {display_path(other)} are one name in their directory, which has the "
-                    "flag casefold; rename one, or take the flag away",
+                    f"and {display_path(other)} are the same name in their directory, which has "
+                    "the flag casefold; rename one, or remove the flag",
                 )
 
     @property

@@ -33,24 +33,24 @@ def contexts_of(
         index = _find(path, table, slots)
         if index in (ROOT, table.lost_and_found) or path == b"/" + LOST_AND_FOUND:
             # fs/ext4/crypto.c:ext4_set_context: e2fsck has to find lost+found in the root.
-            raise TreeError(path, "cannot be encrypted, as e2fsck saves files in it")
+            raise TreeError(path, "cannot be encrypted, since e2fsck puts files into it")
         if table.names[slots[index]]:
             raise TreeError(
                 path,
-                "has a policy for encryption, and is not empty: names and files in it would have "
-                "to be encrypted; the kernel does that when they are put there",
+                "has an encryption policy but is not empty: its names and files would have to be "
+                "encrypted, which the kernel does when they are added",
             )
         if table.flags.get(index, 0) & EXT4_DAX_FL:
-            raise TreeError(path, "has a policy for encryption and the inode flag dax; take one")
+            raise TreeError(path, "has an encryption policy and the inode flag dax; remove one")
         if not fmt.ext_attr:
             raise TreeError(
-                path, "has a policy for encryption, an attribute; it needs the feature ext_attr"
+                path, "has an encryption policy, an attribute, which needs the feature ext_attr"
             )
         policy = parse_policy(text)
         if policy.needs_stable_inodes and not fmt.stable_inodes:
             raise TreeError(
                 path,
-                f"has a policy with {policy.flag}, by which keys depend on numbers of inodes; it "
+                f"has a policy with {policy.flag}, where keys depend on inode numbers; it "
                 "needs the feature stable_inodes",
             )
         digest = blake2b(uuid + path, digest_size=NONCE_BYTES, person=b"fscrypt nonce")
@@ -67,8 +67,8 @@ def _find(path: bytes, table: InodeTable, slots: dict[int, int]) -> int:
                 index = table.child(slots[index], name)
             except KeyError:
                 raise TreeError(
-                    path, "has a policy for encryption, and is not in the tree; make it"
+                    path, "has an encryption policy but is not in the tree; create it"
                 ) from None
     if not isinstance(table.nodes[index], Directory):
-        raise TreeError(path, "has a policy for encryption, and is no directory")
+        raise TreeError(path, "has an encryption policy but is not a directory")
     return index

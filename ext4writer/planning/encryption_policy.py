@@ -80,8 +80,8 @@ def parse_policy(text: str) -> Policy:
     identifier, *words = text.split(",")
     if not re.fullmatch("[0-9A-Fa-f]{32}", identifier, re.ASCII):
         raise ValueError(
-            f"{identifier!r} is no identifier of a key: 32 hexadecimal digits, as fscryptctl "
-            "add_key prints them"
+            f"{identifier!r} is not a key identifier: 32 hexadecimal digits, as fscryptctl add_key "
+            "prints them"
         )
     policy = Policy(bytes.fromhex(identifier))
     for word in words:
@@ -104,11 +104,11 @@ def parse_policy(text: str) -> Policy:
         pairs = ", ".join("/".join(pair) for pair in PAIRS)
         raise ValueError(
             f"Linux does not encrypt content with {policy.contents} and names with "
-            f"{policy.filenames}; it takes {pairs}"
+            f"{policy.filenames}; it accepts {pairs}"
         )
     # fs/crypto/policy.c:supported_direct_key_modes and supported_iv_ino_lblk_policy
     if policy.flag == "direct-key" and policy.contents != "Adiantum":
-        raise ValueError("direct-key is for Adiantum alone")
+        raise ValueError("direct-key is only for Adiantum")
     if policy.needs_stable_inodes and policy.contents != "AES-256-XTS":
-        raise ValueError(f"{policy.flag} is for AES-256-XTS alone")
+        raise ValueError(f"{policy.flag} is only for AES-256-XTS")
     return policy

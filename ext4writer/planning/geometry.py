@@ -289,7 +289,7 @@ def _with_bad_blocks(heads: list[Span], bad_blocks: Sequence[int]) -> list[Span]
             raise SpecError(
                 "bad_blocks",
                 f"block {bad_blocks[place]} would hold a superblock or descriptors, which cannot "
-                "lie elsewhere",
+                "be elsewhere",
             )
     return sorted([*heads, *(Span(block, block + 1) for block in bad_blocks)])
 

@@ -83,7 +83,7 @@ class Hints(NamedTuple):
                 "cluster_size",
             )
         if spec.policy is not None and spec.policy.name != "default":
-            problem = "decides where things lie, and so does policy; leave one out"
+            problem = "determines the layout, and so does policy; leave one out"
             raise SpecError("base", problem, "policy")
         changes: dict[str, Any] = {}
         if spec.uuid is None and spec.identity == "attributes":

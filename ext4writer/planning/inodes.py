@@ -227,7 +227,7 @@ class _Collector:
             if not isinstance(node, Directory):
                 raise TreeError(
                     b"/" + LOST_AND_FOUND,
-                    "must be a directory, where e2fsck keeps what it saves; rename it, "
+                    "must be a directory, where e2fsck puts what it recovers; rename it, "
                     "or build without lost+found",
                 )
             table.lost_and_found = len(table.nodes)
@@ -428,7 +428,7 @@ def _check_links(table: InodeTable, dir_nlink: bool) -> None:
             continue
         if table.nodes[index].file_type != S_IFDIR:
             raise TreeError(
-                table.path_of(index), f"has {count} hard links; {EXT4_LINK_MAX} is the most"
+                table.path_of(index), f"has {count} hard links; the maximum is {EXT4_LINK_MAX}"
             )
         if not dir_nlink:
             raise TreeError(

@@ -123,7 +123,7 @@ class Option(Generic[Value, Given]):
         """Convert ``given``; raises :class:`SpecError` if it is invalid."""
         value: Any = given if self.take is None else taken(name, given, self.take)
         if self.choices and value not in self.choices:
-            raise SpecError(name, f"{value!r:.80} is none of {', '.join(self.choices)}")
+            raise SpecError(name, f"{value!r:.80} is not one of {', '.join(self.choices)}")
         if value is not None and self._least is not None:
             if self._most is None and not value >= self._least:
                 raise SpecError(name, f"{value} is below {self._least or 'zero'}")
@@ -210,7 +210,7 @@ def percent_of(given: Any) -> float:
         assert percent is not None
         return percent
     if isinstance(given, bool) or not hasattr(given, "__float__"):
-        raise ValueError(f"{given!r} is no number")
+        raise ValueError(f"{given!r} is not a number")
     return given if isinstance(given, int | float) else float(given)
 
 
@@ -230,7 +230,7 @@ def uuid_of(given: Any) -> UUID:
         return UUID(given)
     except (ValueError, TypeError, AttributeError):
         raise ValueError(
-            f"{given!r} is no UUID, such as '12345678-1234-5678-1234-567812345678'"
+            f"{given!r} is not a UUID such as '12345678-1234-5678-1234-567812345678'"
         ) from None
 
 
@@ -257,7 +257,7 @@ def journal_features_of(given: Any) -> tuple[str, ...]:
     for word in filter(None, words):
         name = word if str(word).startswith("journal_") else f"journal_{word}"
         if name not in JOURNAL_FEATURES:
-            raise ValueError(f"{word!r:.80} is none of {', '.join(JOURNAL_FEATURES)}")
+            raise ValueError(f"{word!r:.80} is not one of {', '.join(JOURNAL_FEATURES)}")
         found.add(name)
     versions = [name for name in JOURNAL_FEATURES if name in found and "checksum" in name]
     if len(versions) > 1:
@@ -270,7 +270,7 @@ def journal_features_of(given: Any) -> tuple[str, ...]:
 def _items(given: Any, what: str = "list") -> list[Any]:
     """Return the items of a list, set or other iterable; a str or bytes is not accepted."""
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
-        raise ValueError(f"{given!r:.80} is no {what}")
+        raise ValueError(f"{given!r:.80} is not a {what}")
     return list(given)
 
 
@@ -279,7 +279,7 @@ def _by_path(given: Any, of: str) -> Iterator[tuple[bytes, Any]]:
     what = f"mapping of paths to {of}"
     for pair in given.items() if isinstance(given, Mapping) else _items(given, what):
         if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise ValueError(f"{given!r:.80} is no {what}")
+            raise ValueError(f"{given!r:.80} is not a {what}")
         yield _absolute(pair[0]), pair[1]
 
 
@@ -295,11 +295,11 @@ def device_number_of(given: Any) -> int:
     if isinstance(given, str) and re.fullmatch("[0-9]{1,10}:[0-9]{1,10}", given, re.ASCII):
         major, minor = map(int, given.split(":"))
         if major >> 12 or minor >> 20:
-            raise ValueError(f"{given!r} is no device that Linux has")
+            raise ValueError(f"{given!r} is not a device number of Linux")
         return new_encode_dev(major, minor)
     number = number_of(given)
     if not 0 <= number < 1 << 32:
-        raise ValueError(f"{number} does not fit 32 bits")
+        raise ValueError(f"{number} does not fit into 32 bits")
     return number
 
 
@@ -319,10 +319,10 @@ def hash_alg_of(given: Any) -> HashAlg:
         return word  # type: ignore[no-any-return]
     if word == "siphash":
         raise ValueError(
-            "siphash needs the key of a directory, so it is no default; the kernel takes it by "
-            "itself for encrypted directories that ignore case"
+            "siphash needs the key of a directory, so it cannot be the default; the kernel uses it "
+            "automatically for encrypted directories that ignore case"
         )
-    raise ValueError(f"{given!r} is none of {', '.join(HASH_ALGS)}")
+    raise ValueError(f"{given!r} is not one of {', '.join(HASH_ALGS)}")
 
 
 def encoding_of(given: Any) -> Encoding:
@@ -351,7 +351,7 @@ def creator_os_of(given: Any) -> CreatorOs:
             return name  # type: ignore[no-any-return]
     if word == "gnu":
         return "Hurd"
-    raise ValueError(f"{given!r:.80} is none of {', '.join(SYSTEMS)}, in any case, nor GNU")
+    raise ValueError(f"{given!r:.80} is neither GNU nor one of {', '.join(SYSTEMS)}, in any case")
 
 
 def mmp_update_interval_of(given: Any) -> int:
@@ -364,7 +364,7 @@ def max_mount_count_of(given: Any) -> int:
     if given == "-1" or (given == -1 and not isinstance(given, bool)):
         return 0
     if given == "random":
-        raise ValueError("random would make another image each time; give a number")
+        raise ValueError("random would build a different image each time; give a number")
     return count_of(given)
 
 
@@ -380,7 +380,7 @@ def check_interval_of(given: Any) -> int:
     try:
         return count_of(given[:-1]) * unit if unit else count_of(given)
     except ValueError:
-        raise ValueError(f"{given!r:.80} is no time, such as 86400, 30d, 4w or 6m") from None
+        raise ValueError(f"{given!r:.80} is not a time such as 86400, 30d, 4w or 6m") from None
 
 
 def quotatype_of(given: Any) -> tuple[str, ...]:
@@ -414,7 +414,7 @@ def policies_of(given: Any) -> Policies:
     for key, text in _by_path(given, "policies"):
         policy = str(parse_policy(str(text)))
         if taken.setdefault(key, policy) != policy:
-            raise ValueError(f"{display_path(key)} has two")
+            raise ValueError(f"{display_path(key)} has two policies")
     return tuple(sorted(taken.items()))
 
 
@@ -440,10 +440,10 @@ def signatures_of(given: Any) -> Signatures:
     for key, signature in _by_path(given, "signatures"):
         if not isinstance(signature, bytes) or not 0 < len(signature) <= SIGNATURE_MAX:
             raise ValueError(
-                f"that of {display_path(key)} is no signature of up to {SIGNATURE_MAX} bytes"
+                f"that of {display_path(key)} is not a signature of up to {SIGNATURE_MAX} bytes"
             )
         if taken.setdefault(key, signature) != signature:
-            raise ValueError(f"{display_path(key)} has two")
+            raise ValueError(f"{display_path(key)} has two signatures")
     return tuple(sorted(taken.items()))
 
 

@@ -629,7 +629,7 @@ def _plan_directories(
             raise TreeError(
                 table.path_of(index),
                 f"has {len(names)} names; an index of {rules.levels} levels over blocks of "
-                f"{block_size} bytes holds no more; choose larger blocks"
+                f"{block_size} bytes cannot hold them; choose larger blocks"
                 f"{'' if rules.format.large_dir else ', large_dir'} or ^dir_index",
             ) from None
         counts[index] = planned.blocks
@@ -652,7 +652,7 @@ def _check_lost_and_found(size: int, fmt: Format) -> None:
     if size >= LARGE_FILE_BYTES and not fmt.large_dir:
         problem = "is 2 GiB or more, which needs the feature large_dir; add that, or ask for less"
     elif size > most:
-        problem = f"is more than {most}, the bytes of the largest image"
+        problem = f"is more than {most}, the size of the largest image"
     if problem:
         raise SpecError("lost_and_found_size", f"{size} {problem}")
 

@@ -211,7 +211,7 @@ class Profile(NamedTuple):
 
 def _unknown_to(driver: str, knows: tuple[str, ...]) -> dict[str, str]:
     return {
-        row.name: f"{driver} does not know it"
+        row.name: f"{driver} does not support it"
         for row in FEATURES
         if row.word != "compat" and row.support == "write" and row.name not in knows
     }
@@ -235,11 +235,11 @@ PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
         Profile(
-            "default", "what there is without a profile, kept to what all read", DEFAULT_FEATURES
+            "default", "the default features, limited to what all readers read", DEFAULT_FEATURES
         ),
         Profile(
             "boot",
-            "what boot loaders read and U-Boot may write: no metadata_csum, and no 64bit",
+            "what boot loaders read and U-Boot can write: no metadata_csum, and no 64bit",
             # fs/ext4/ext4_write.c of U-Boot writes to no file system with metadata_csum, and
             # old ones do not read 64bit.
             DEFAULT_FEATURES.without("metadata_csum", "64bit"),
@@ -307,9 +307,9 @@ def spec_of(make: Callable[..., Spec], name: str, options: Mapping[str, Any]) ->
     """
     profile = PROFILES.get(name) if isinstance(name, str) else None
     if profile is None:
-        raise SpecError("profile", f"{name!r:.80} is none of {', '.join(PROFILES)}")
+        raise SpecError("profile", f"{name!r:.80} is not one of {', '.join(PROFILES)}")
     if options.get("type", profile.type) != profile.type:
-        raise SpecError("type", f"{options['type']!r:.80} is not that of the profile {name}")
+        raise SpecError("type", f"{options['type']!r:.80} is not the type of the profile {name}")
     features = options.get("features", "")
     if isinstance(features, str):
         features = FeatureSet.parse(features, base=profile.features)
@@ -331,7 +331,7 @@ def spec_of(make: Callable[..., Spec], name: str, options: Mapping[str, Any]) ->
     _check_features(profile, spec.features, options)
     for option, (value, lost) in _DROPPED_BY.items():
         if lost in profile.needs and getattr(spec, option) == value:
-            raise SpecError(option, f"the profile {profile.name} is one with {lost}")
+            raise SpecError(option, f"the profile {profile.name} requires {lost}")
     if hasattr(spec.policy, "feature_words"):
         raise SpecError("policy", f"chooses features, and so does the profile {profile.name}")
     for trait, reason in profile.refused_traits():
@@ -352,4 +352,4 @@ def _check_features(profile: Profile, features: FeatureSet, options: Mapping[str
             raise SpecError(option, f"the profile {profile.name} refuses {name}, since {reason}")
     for name in profile.needs:
         if name not in names:
-            raise SpecError("features", f"the profile {profile.name} is one with {name}")
+            raise SpecError("features", f"the profile {profile.name} requires {name}")

@@ -81,9 +81,7 @@ def limits_of(given: Any) -> tuple[QuotaLimit, ...]:
     limits.sort(key=lambda limit: (order.index(limit.kind), limit.owner))
     for one, other in pairwise(limits):
         if one[:2] == other[:2]:
-            raise ValueError(
-                f"the {one.kind} {one.owner} has limits twice; give all of them at once"
-            )
+            raise ValueError(f"the {one.kind} {one.owner} has limits twice; give them in one text")
     return tuple(limits)
 
 
@@ -103,14 +101,15 @@ def _listed(given: Any) -> list[Any]:
     if isinstance(given, str | QuotaLimit | QuotaGrace):
         return [given]
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
-        raise ValueError(f"{given!r:.80} is no list")
+        raise ValueError(f"{given!r:.80} is not a list")
     return list(given)
 
 
 def _kind_of(word: Any) -> str:
     kind = _WORDS.get(word) if isinstance(word, str) else None
     if kind is None:
-        raise ValueError(f"{word!r:.80} is none of usr, grp and prj, nor user, group or project")
+        kinds = "usr, grp, prj, user, group or project"
+        raise ValueError(f"{word!r:.80} is not one of {kinds}")
     return kind
 
 
@@ -134,7 +133,7 @@ def _limit_of(given: Any) -> QuotaLimit:
         if hard and soft > hard:
             raise ValueError(f"the {what} soft limit of {kind} {number} is above its hard limit")
     if max(limit.block_soft, limit.block_hard) > LIMIT_MOST_KIB * KIB:
-        raise ValueError(f"{LIMIT_MOST_KIB * KIB} bytes is the largest limit")
+        raise ValueError(f"a limit is too large; the maximum is {LIMIT_MOST_KIB * KIB} bytes")
     return limit
 
 
@@ -178,7 +177,7 @@ def _seconds_of(text: str) -> int:
     matched = _DURATION.fullmatch(text.strip())
     unit = _UNITS.get(matched[2]) if matched else None
     if matched is None or unit is None:
-        raise ValueError(f"{text!r:.80} is no time, such as 7d, 12h or 3600")
+        raise ValueError(f"{text!r:.80} is not a time such as 7d, 12h or 3600")
     return int(matched[1]) * unit
 
 

@@ -293,7 +293,7 @@ def _in_stretch(
 
         raise SpecError(
             "policy",
-            f"fresh of {shown(policy.name)} gave a policy that puts metadata elsewhere than "
+            f"fresh of {shown(policy.name)} returned a policy that puts metadata elsewhere than "
             "before; it must return one that makes the same choices each time",
         )
     reserved = superuser_reserve(size, spec)
@@ -308,7 +308,7 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
     unit = fmt.inode_unit
     if round_up(needed, unit) > MAX_INODES:
         most = round_down(MAX_INODES, unit)
-        problem = f"{needed} inodes are needed; {most} are the most"
+        problem = f"{needed} inodes are needed; the maximum is {most}"
         raise SpecError(_asking_most(spec, of_inodes=True), problem)
     groups_for_inodes = ceil_div(needed, fmt.max_inodes_per_group)
     groups_for_blocks = fmt.groups_for(max(floor, fmt.first_data_block + 1))
@@ -458,7 +458,7 @@ def _check_groups(option: str, fmt: Format, groups: int) -> None:
         raise SpecError(
             option,
             f"{groups} groups of {fmt.blocks_per_group} blocks are needed, with "
-            f"{fmt.inode_unit} inodes or more in each; {MAX_INODES} inodes in all are the most",
+            f"{fmt.inode_unit} inodes or more in each; the maximum is {MAX_INODES} inodes in all",
         )
 
 
@@ -476,7 +476,7 @@ def _fixed(
 ) -> Solution:
     assert spec.size is not None
     if spec.size % 512:
-        raise SpecError("size", f"{spec.size} is no multiple of 512")
+        raise SpecError("size", f"{spec.size} is not a multiple of 512")
     blocks_count = spec.size // spec.block_size
     if blocks_count > fmt.max_blocks:
         problem = f"{blocks_count} blocks are more than {fmt.max_blocks}"
@@ -550,9 +550,9 @@ def _stretch_of(spec: Spec, fmt: Format, blocks_count: int, inodes: int) -> _Str
             return _Shortage("holds no block group")
         per_group = _inodes_per_group(spec, fmt, inodes, groups)
         if per_group > fmt.max_inodes_per_group:
-            return _Shortage(f"has room for {groups * fmt.max_inodes_per_group} inodes only")
+            return _Shortage(f"has room for only {groups * fmt.max_inodes_per_group} inodes")
         if per_group * groups > MAX_INODES:
-            return _Shortage(f"would need {per_group * groups} inodes, more than 32 bits count")
+            return _Shortage(f"would need {per_group * groups} inodes, more than 32 bits can count")
         reserved = _reserved_gdt_blocks(spec, fmt, blocks)
         _check_head(fmt, groups, reserved)
         first = fmt.first_data_block + (groups - 1) * fmt.blocks_per_group
@@ -605,7 +605,7 @@ def _try_size(
     if missing is None:
         return _Shortage("has no room for the data")
     most = (promised_blocks(spec) - missing) * spec.block_size
-    hint = f" (at most {most} can be)" if most > 0 else ""
+    hint = f" (at most {most} can)" if most > 0 else ""
     return _Shortage(f"has no room for the data and the {spec.free} bytes to stay free{hint}")
 
 

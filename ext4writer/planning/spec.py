@@ -596,7 +596,7 @@ class Spec:
 
         name = next(iter(names))
         hint = meant(name, OPTIONS, "help(Spec) has all options")
-        raise SpecError(name, f"is no option of a Spec; {hint}")
+        raise SpecError(name, f"is not an option of a Spec; {hint}")
 
     @classmethod
     @checked_if_it_fails
@@ -692,7 +692,7 @@ class Spec:
         for name, most in (("mount_opts", MOUNT_OPTS_MAX), ("last_mounted", LAST_MOUNTED_MAX)):
             value = getattr(self, name)
             if len(value) > most:
-                raise SpecError(name, f"has {len(value)} bytes; {most} is the most")
+                raise SpecError(name, f"has {len(value)} bytes; the maximum is {most}")
             if b"\0" in value:
                 raise SpecError(name, "cannot hold a NUL byte")
         most = 8 * self.block_size
@@ -700,7 +700,7 @@ class Spec:
         if blocks is not None and (not BLOCKS_PER_GROUP_MIN <= blocks <= most or blocks % 8):
             raise SpecError(
                 "blocks_per_group",
-                f"{blocks} is no multiple of 8 between {BLOCKS_PER_GROUP_MIN} and {most}",
+                f"{blocks} is not a multiple of 8 between {BLOCKS_PER_GROUP_MIN} and {most}",
             )
 
     def __repr__(self) -> str:
@@ -709,12 +709,12 @@ class Spec:
 
     def _check(self, asked: Asked) -> None:
         if self.block_size not in BLOCK_SIZES:
-            raise SpecError("block_size", f"{self.block_size} is none of {_list(BLOCK_SIZES)}")
+            raise SpecError("block_size", f"{self.block_size} is not one of {_list(BLOCK_SIZES)}")
         most_inode = min(self.block_size, INODE_SIZE_MAX)
         if not is_power_of_two(self.inode_size) or not 128 <= self.inode_size <= most_inode:
             raise SpecError(
                 "inode_size",
-                f"{self.inode_size} is no power of two between 128 and "
+                f"{self.inode_size} is not a power of two between 128 and "
                 f"{'the block size' if most_inode == self.block_size else most_inode}",
             )
         if self.cluster_size is not None and (
@@ -723,13 +723,13 @@ class Spec:
         ):
             raise SpecError(
                 "cluster_size",
-                f"{self.cluster_size} is no power of two between the block size and "
+                f"{self.cluster_size} is not a power of two between the block size and "
                 f"{MAX_CLUSTER_SIZE}",
             )
         if self.desc_size is not None and self.desc_size not in DESC_SIZES:
-            raise SpecError("desc_size", f"{self.desc_size} is none of {_list(DESC_SIZES)}")
+            raise SpecError("desc_size", f"{self.desc_size} is not one of {_list(DESC_SIZES)}")
         if len(self.label) > LABEL_MAX:
-            raise SpecError("label", f"has {len(self.label)} bytes; {LABEL_MAX} is the most")
+            raise SpecError("label", f"has {len(self.label)} bytes; the maximum is {LABEL_MAX}")
         if b"\0" in self.label:
             raise SpecError("label", "cannot hold a NUL byte")
         least, most = INODE_RATIOS
@@ -745,31 +745,31 @@ class Spec:
                 f"for files; ask for {2 * self.inode_size} bytes or more",
             )
         if self.align is not None and (self.align <= 0 or self.align % IMAGE_UNIT):
-            raise SpecError("align", f"{self.align} is no multiple of {IMAGE_UNIT}")
+            raise SpecError("align", f"{self.align} is not a multiple of {IMAGE_UNIT}")
         if self.align is not None and self.size is not None and self.size % self.align:
-            raise SpecError("align", f"the size {self.size} is no multiple of {self.align}")
+            raise SpecError("align", f"the size {self.size} is not a multiple of {self.align}")
         if self.epoch is not None and not 0 <= self.epoch < 1 << 32:
             raise SpecError("epoch", f"{self.epoch} is not between 0 and {(1 << 32) - 1}")
         if self.groups_per_flex > GROUPS_PER_FLEX_MAX or not is_power_of_two(self.groups_per_flex):
-            raise SpecError("groups_per_flex", f"{self.groups_per_flex} is no power of two")
+            raise SpecError("groups_per_flex", f"{self.groups_per_flex} is not a power of two")
         if isinstance(self.journal, int) and self.journal <= 0:
-            raise SpecError("journal", 'is a size in bytes, "auto" or "none"')
+            raise SpecError("journal", 'must be a size in bytes, "auto" or "none"')
         if self.journal_location is not None:
             if self.size is None:
-                raise SpecError("journal_location", "is a place in an image of a given size")
+                raise SpecError("journal_location", "needs an image of a given size; set size")
             if isinstance(self.journal_location, int) and not (
                 0 <= self.journal_location < self.size
             ):
                 raise SpecError("journal_location", f"{self.journal_location} is not in the image")
         if self.group_tables == "mke2fs" and self.size is None:
-            raise SpecError("group_tables", "mke2fs is for an image of a given size; say which")
+            raise SpecError("group_tables", "mke2fs needs an image of a given size; set size")
         self._check_superblock()
         fmt = format_of(self)
         largest = fmt.max_blocks * fmt.block_size
         if self.align is not None and self.align > largest:
-            raise SpecError("align", f"{self.align} is more than the {largest} of any image")
+            raise SpecError("align", f"{self.align} is more than {largest}, the largest image")
         if isinstance(self.journal, int) and not fmt.has_journal:
-            raise SpecError("journal", "has a size, but the features leave has_journal out")
+            raise SpecError("journal", "has a size, but the features do not include has_journal")
         if asked.adds("uninit_bg") and fmt.metadata_csum:
             asked.refuse_both("uninit_bg", "metadata_csum")
         self.features.check(asked)
@@ -780,19 +780,19 @@ class Spec:
                 f"{asked.to_lose('inline_data')}",
             )
         if self.num_backup_sb != NUM_BACKUP_SB_MAX and not fmt.sparse_super2:
-            raise _lacks(asked, "num_backup_sb", "sparse_super2", "which keeps so many backups")
+            raise _lacks(asked, "num_backup_sb", "sparse_super2", "which has so many backups")
         if self.packed_meta_blocks and not fmt.flex_bg:
-            why = "without which metadata lie in the groups that they describe"
+            why = "without which metadata stays in the groups that it describes"
             raise _lacks(asked, "packed_meta_blocks", "flex_bg", why)
         if self.cluster_size is not None and not fmt.bigalloc:
             raise _lacks(asked, "cluster_size", "bigalloc", "without which a cluster is a block")
         if fmt.bigalloc and self.cluster_size == self.block_size == 1024:
             # fs/ext4/super.c:ext4_check_geometry requires s_first_data_block to be 0.
-            raise SpecError("cluster_size", "of 1024 bytes is mounted by no kernel; give 2048")
+            raise SpecError("cluster_size", "of 1024 bytes cannot be mounted; choose 2048 or more")
         if self.desc_size is not None and not fmt.is_64bit:
             raise _lacks(asked, "desc_size", "64bit", "without which a descriptor has 32 bytes")
         if self.first_meta_bg and not fmt.meta_bg:
-            why = "which begins after so many blocks of descriptors"
+            why = "which begins after that many blocks of descriptors"
             raise _lacks(asked, "first_meta_bg", "meta_bg", why, "^resize_inode")
         for name in ("fast_commit", "orphan_file"):
             if self.journal == "none" and name in fmt.features.names():
@@ -803,14 +803,14 @@ class Spec:
             raise SpecError("journal", "is none; leave out the option, or has_journal")
         self._check_verity(fmt, asked)
         if self.encoding_flags and not fmt.casefold:
-            why = "which has the encoding that they are of"
+            why = "whose encoding they apply to"
             raise _lacks(asked, "encoding_flags", "casefold", why)
         _check_journal(self, fmt)
         if self.bad_blocks and fmt.bigalloc:
             raise SpecError(
                 "bad_blocks",
-                "and bigalloc exclude each other, since single blocks are bad, and clusters are "
-                f"whole; {asked.to_lose('bigalloc')}",
+                "and bigalloc exclude each other, since a cluster cannot be partly bad; "
+                f"{asked.to_lose('bigalloc')}",
             )
         _check_quota(self, fmt, asked)
         _check_system_files(self, fmt, asked)
@@ -841,7 +841,7 @@ class Spec:
             fmt.features.names() or self.inode_size != EXT4_GOOD_OLD_INODE_SIZE
         ):
             raise SpecError(
-                "revision", '0 has no features and inodes of 128 bytes; add features of "none"'
+                "revision", '0 needs inodes of 128 bytes and features of "none"; set both'
             )
         if self.grow_to and not (fmt.resize_inode or fmt.meta_bg):
             raise SpecError(
@@ -865,15 +865,15 @@ class Spec:
         if not MIN_BLOCK_SIZE <= size <= self.block_size or not is_power_of_two(size):
             raise SpecError(
                 "verity_block_size",
-                f"{size} is no power of two from {MIN_BLOCK_SIZE} to the block size",
+                f"{size} is not a power of two from {MIN_BLOCK_SIZE} to the block size",
             )
         if len(self.verity_salt) > SALT_MAX:
             raise SpecError(
-                "verity_salt", f"has {len(self.verity_salt)} bytes; {SALT_MAX} is the most"
+                "verity_salt", f"has {len(self.verity_salt)} bytes; the maximum is {SALT_MAX}"
             )
         if not fmt.verity:
             name = ("hash_alg", "block_size", "salt", "signatures")[given.index(True)]
-            raise _lacks(asked, f"verity_{name}", "verity", "for whose files it is")
+            raise _lacks(asked, f"verity_{name}", "verity", "to whose files it applies")
 
 
 def unfit_feature(system: CreatorOs, fmt: Format) -> tuple[str, str] | None:
@@ -933,19 +933,19 @@ def format_of(spec: Spec, blocks_count: int = 0) -> Format:
 def _check_journal(spec: Spec, fmt: Format) -> None:
     if spec.journal_device:
         if spec.journal == "none" or not fmt.has_journal:
-            raise SpecError("journal_device", "is for a journal, and there is none to be")
+            raise SpecError("journal_device", "is for a journal, but the image has none")
         if spec.journal_location is not None:
             raise SpecError("journal_location", "is for a journal in the image itself")
     for name in ("journal_uuid", "journal_dev"):
         if getattr(spec, name) and not spec.journal_device:
-            problem = "needs journal_device, a journal in a device of its own"
+            problem = "needs journal_device, a journal on a separate device"
             raise SpecError(name, problem, "journal_device")
     if spec.journal_features and (spec.journal == "none" or not fmt.has_journal):
-        raise SpecError("journal_features", "are of a journal, and there is none to be")
+        raise SpecError("journal_features", "are for a journal, but the image has none")
 
 
 def _same(option: str, other: str) -> SpecError:
-    return SpecError(option, f"and {other} are two ways to say the same; give one", other)
+    return SpecError(option, f"and {other} are two ways to set the same; give one", other)
 
 
 def _lacks(asked: Asked, option: str, name: str, why: str, *words: str) -> SpecError:
@@ -956,7 +956,7 @@ def _lacks(asked: Asked, option: str, name: str, why: str, *words: str) -> SpecE
 
 def _check_system_files(spec: Spec, fmt: Format, asked: Asked) -> None:
     if spec.fast_commit_size is not None and not fmt.fast_commit:
-        raise _lacks(asked, "fast_commit_size", "fast_commit", "for which it keeps room")
+        raise _lacks(asked, "fast_commit_size", "fast_commit", "for which it reserves blocks")
     if spec.orphan_file_size is not None:
         if not fmt.orphan_file:
             raise _lacks(asked, "orphan_file_size", "orphan_file", "whose file has that size")
@@ -966,14 +966,14 @@ def _check_system_files(spec: Spec, fmt: Format, asked: Asked) -> None:
                 "orphan_file_size", f"{spec.orphan_file_size} is not between 1 and {most}"
             )
     if spec.mmp_update_interval != EXT4_MMP_UPDATE_INTERVAL and not fmt.mmp:
-        raise _lacks(asked, "mmp_update_interval", "mmp", "whose marks it is between")
+        raise _lacks(asked, "mmp_update_interval", "mmp", "to whose updates it applies")
 
 
 def _check_quota(spec: Spec, fmt: Format, asked: Asked) -> None:
     if spec.quotatype is not None and not fmt.quota:
-        raise _lacks(asked, "quotatype", "quota", "whose files it chooses")
+        raise _lacks(asked, "quotatype", "quota", "whose files it selects")
     if (spec.quotatype or ()).count("project") and not fmt.project:
-        why = "without which files have none"
+        why = "without which files have no project"
         hint = asked.to_have_for("project")
         raise SpecError("quotatype", f"with projects needs the feature project, {why}; {hint}")
     if fmt.project and not fmt.has_extra_fields:

@@ -112,14 +112,14 @@ def plan_verity(
             if path in signatures:
                 signed[index] = signatures.pop(path)
     for path in sorted(signatures):
-        raise TreeError(path, "has a signature, and is no file with the inode flag verity")
+        raise TreeError(path, "has a signature but is not a file with the inode flag verity")
     kind = MerkleTree(spec.verity_hash_alg, spec.verity_tree_block_size, spec.verity_salt)
     memory = TREES_KEPT_BYTES
     for index in sorted(paths):
         size, signature = table.sizes[index], signed.get(index, b"")
         first, blocks = blocks_needed(kind, size, len(signature), spec.block_size)
         if first + blocks > mapping.max_blocks:
-            raise TreeError(paths[index][0], f"has {size} bytes, and no room for a tree after them")
+            raise TreeError(paths[index][0], f"has {size} bytes and no room for a tree after them")
         lowest = (kind.level_blocks(size) or [0])[0] * kind.block_size
         keeps = lowest <= memory
         if keeps:

@@ -275,7 +275,7 @@ class XattrPlanner:
                 return TreeError(
                     path(),
                     f"its extended attribute {display_path(name[:300])} has {len(value)} bytes; "
-                    f"{XATTR_SIZE_MAX} is the most",
+                    f"the maximum is {XATTR_SIZE_MAX}",
                 )
         size = sum(map(attribute_bytes, attributes))
         text = (
@@ -313,7 +313,7 @@ def disk_form(name: bytes, value: bytes, path: Callable[[], bytes]) -> Attribute
     if name is ENCRYPTION_CONTEXT:
         return Attribute(EXT4_XATTR_INDEX_ENCRYPTION, ENCRYPTION_CONTEXT_NAME, value)
     if name == INLINE_DATA_NAME:
-        text = f"the attribute {display_path(name)} holds content (inline_data), and is set by none"
+        text = f"the attribute {display_path(name)} is for inline data; it cannot be set"
         raise TreeError(path(), text)
     try:
         index, rest = split_name(name)

@@ -204,11 +204,11 @@ def test_features_before_the_first_mount(tmp_path: Path, name: str) -> None:
         ({"journal_device": True, "type": "ext2"}, "journal_device: is for a journal"),
         ({"journal_device": True, "journal_location": 0, "size": MIB * 64}, "journal_location"),
         ({"journal_dev": "8:1"}, "journal_dev: needs journal_device"),
-        ({"journal_device": True, "journal_dev": "5000:1"}, "no device that Linux has"),
-        ({"journal_features": "csum"}, "'csum' is none of"),
+        ({"journal_device": True, "journal_dev": "5000:1"}, "not a device number of Linux"),
+        ({"journal_features": "csum"}, "'csum' is not one of"),
         ({"journal_features": "checksum_v2,checksum_v3"}, "exclude each other"),
         ({"journal_features": "async_commit"}, "needs a checksum"),
-        ({"journal_features": "64bit", "journal": "none"}, "are of a journal"),
+        ({"journal_features": "64bit", "journal": "none"}, "are for a journal"),
     ],
 )
 def test_what_is_refused(options: dict[str, Any], match: str) -> None:

@@ -639,7 +639,7 @@ def test_what_a_function_of_the_caller_raises_is_its_own(says: str) -> None:
         ),
         (
             lambda: ext4writer.plan(with_mode(0o100755)),
-            "it has twelve bits, without those of the kind",
+            "a mode has twelve bits, without those of the kind of file",
         ),
         (lambda: read.open_image("image").open("/d"), "/d: is a directory; entries() lists it"),
         (lambda: read.open_image("image").open(2), "<2>: is a directory; entries() lists it"),

@@ -232,20 +232,20 @@ def test_what_is_wrong_is_refused(tmp_path: Path) -> None:
     tree.file("a", b"a", flags="verity")
     with pytest.raises(TreeError, match="^/a: the inode flag verity needs the feature verity"):
         ext4writer.plan(tree)
-    with pytest.raises(TreeError, match="^/b: has a signature, and is no file"):
+    with pytest.raises(TreeError, match="^/b: has a signature but is not a file"):
         ext4writer.plan(tree, Spec(features="verity", verity_signatures={"b": b"s"}))
     tree.directory("c", flags="verity")
-    with pytest.raises(TreeError, match="^/c: the inode flag verity is for files alone"):
+    with pytest.raises(TreeError, match="^/c: the inode flag verity is only for files"):
         ext4writer.plan(tree, Spec(features="verity"))
     for wrong, problem in (
         ({"features": "verity,^extent,^64bit"}, "verity needs extent"),
         ({"verity_salt": "00"}, "verity_salt: needs the feature verity"),
         ({"verity_signatures": {"a": b"s"}}, "verity_signatures: needs the feature"),
         ({"features": "verity", "verity_salt": "xy"}, "is not hexadecimal"),
-        ({"features": "verity", "verity_salt": bytes(33)}, "32 is the most"),
+        ({"features": "verity", "verity_salt": bytes(33)}, "the maximum is 32"),
         ({"features": "verity", "verity_block_size": 8192}, "to the block size"),
-        ({"features": "verity", "verity_hash_alg": "md5"}, "is none of sha256, sha512"),
-        ({"features": "verity", "verity_signatures": {"a": bytes(20_000)}}, "no signature"),
+        ({"features": "verity", "verity_hash_alg": "md5"}, "is not one of sha256, sha512"),
+        ({"features": "verity", "verity_signatures": {"a": bytes(20_000)}}, "not a signature"),
     ):
         with pytest.raises(SpecError, match=problem):
             Spec(**wrong)  # type: ignore[arg-type]

@@ -216,7 +216,7 @@ def test_hints_do_not_undo_what_was_typed() -> None:
             "how descriptors are checksummed; add ^metadata_csum",
         ),
         ({"features": "uninit_bg,metadata_csum"}, "leave out uninit_bg or metadata_csum"),
-        ({"type": "ext2", "journal": "4M"}, "leave has_journal out"),
+        ({"type": "ext2", "journal": "4M"}, "do not include has_journal"),
     ],
 )
 def test_options_against_features(options: dict[str, Any], message: str) -> None:

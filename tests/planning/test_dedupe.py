@@ -174,7 +174,7 @@ def test_the_command_reports_it(tmp_path: Path) -> None:
 def test_clusters_are_not_shared() -> None:
     with pytest.raises(SpecError, match="bigalloc"):
         Spec(dedupe="blocks", features="bigalloc")
-    with pytest.raises(SpecError, match="is none of none, blocks"):
+    with pytest.raises(SpecError, match="is not one of none, blocks"):
         Spec(dedupe="files")  # type: ignore[arg-type]
 
 

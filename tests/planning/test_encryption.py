@@ -117,9 +117,9 @@ def test_the_command(tmp_path: Path) -> None:
     [
         ("/", KEY, "^/: cannot be encrypted"),
         ("lost+found", KEY, "cannot be encrypted"),
-        ("people", KEY, "^/people: has a policy for encryption, and is not empty"),
-        ("plain", KEY, "is no directory"),
-        ("none", KEY, "^/none: has a policy for encryption, and is not in the tree"),
+        ("people", KEY, "^/people: has an encryption policy but is not empty"),
+        ("plain", KEY, "is not a directory"),
+        ("none", KEY, "^/none: has an encryption policy but is not in the tree"),
         ("people/one", f"{KEY},iv-ino-lblk-32", "needs the feature stable_inodes"),
     ],
 )

@@ -83,7 +83,7 @@ def test_tables_that_are_left_to_the_kernel(tmp_path: Path) -> None:
 
 
 def test_it_is_for_an_image_of_a_given_size() -> None:
-    with pytest.raises(SpecError, match="group_tables: mke2fs is for an image of a given size"):
+    with pytest.raises(SpecError, match="group_tables: mke2fs needs an image of a given size"):
         Spec(group_tables="mke2fs")
     tree = Tree()
     tree.file("/large", content=b"x" * 4 * MIB)

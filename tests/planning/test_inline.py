@@ -205,7 +205,7 @@ def test_what_cannot_be() -> None:
         Spec(features="inline_data,^extra_isize", inode_size=128)
     tree = Tree()
     tree.file("file", b"", xattrs={b"system.data": b"mine"})
-    with pytest.raises(TreeError, match="/file.*system.data holds content"):
+    with pytest.raises(TreeError, match="/file.*system.data is for inline data"):
         plan(tree)
 
 

@@ -142,5 +142,5 @@ def test_files_beyond_2_tib_need_huge_file(tmp_path: Path) -> None:
     tree.remove("long")
     tree.file("long", content)
     plan(tree)
-    with pytest.raises(TreeError, match=f"/long.*{most} is the most without the feature huge_file"):
+    with pytest.raises(TreeError, match=f"/long.*maximum is {most} without the feature huge_file"):
         plan(tree, Spec(features="^huge_file"))

@@ -151,7 +151,7 @@ def test_large_descriptors(tmp_path: Path, desc_size: int, change: str) -> None:
 def test_sizes_of_descriptors() -> None:
     assert Spec(desc_size="1K").desc_size == 1024
     for size in (0, 32, 96, 2048):
-        with pytest.raises(SpecError, match="none of 64, 128, 256, 512, 1024"):
+        with pytest.raises(SpecError, match="not one of 64, 128, 256, 512, 1024"):
             Spec(desc_size=size)
     with pytest.raises(SpecError, match="needs the feature 64bit"):
         Spec(desc_size=64, features="^64bit")

@@ -87,7 +87,7 @@ def test_hash_algs_of_the_command(tmp_path: Path) -> None:
     shown = command("show", image, "superblock").stdout
     assert re.search(r"s_def_hash_version.*tea", shown)
     assert re.search(r"s_flags.*unsigned_directory_hash", shown)
-    for word, reason in (("siphash", "needs the key of a directory"), ("md5", "is none of legacy")):
+    for word, reason in (("siphash", "needs the key of a directory"), ("md5", "not one of legacy")):
         done = command("build", tmp_path / "source", "-o", tmp_path / "no", "--hash-alg", word)
         assert done.returncode and reason in done.stderr and done.stderr.count("\n") == 1
 
@@ -147,7 +147,7 @@ def folding(names: list[str | bytes], flags: str = "casefold") -> Tree:
 def test_two_names_that_fold_alike_are_refused_by_path(one: str, other: str) -> None:
     names: list[str | bytes] = [one, other, *(f"other{number}" for number in range(200))]
     spec = Spec(features="casefold")
-    with pytest.raises(TreeError, match="^/fold/.* are one name in their directory"):
+    with pytest.raises(TreeError, match="^/fold/.* are the same name in their directory"):
         ext4writer.plan(folding(names), spec)
     ext4writer.plan(folding(names, flags="none"), spec)
 

@@ -623,7 +623,7 @@ class Unsteady(LayoutPolicy):
 
 def test_a_policy_that_answers_otherwise_later_is_no_corrupt_image() -> None:
     data = bytearray()
-    with pytest.raises(SpecError, match="^policy: fresh of 'unsteady' gave .* same choices"):
+    with pytest.raises(SpecError, match="^policy: fresh of 'unsteady' returned .* same choices"):
         ext4writer.write_image(TREE, data, spec_for(1024, Unsteady()))
     assert not data
 
@@ -638,29 +638,29 @@ def lying(method: str, answer: Callable[..., Any], *, sequential: bool = False) 
 @pytest.mark.parametrize(
     ("method", "answer", "words"),
     [
-        ("inode_numbers", lambda count, first: range(count), "gave 0; 11 is the least"),
+        ("inode_numbers", lambda count, first: range(count), "returned 0; the smallest"),
         ("inode_numbers", lambda count, first: range(first, first + count - 1), "numbers for"),
-        ("inode_numbers", lambda count, first: [first] * count, "gave a number twice"),
-        ("inode_numbers", lambda count, first: [1 << 32] * count, "gave 4294967296"),
-        ("inode_numbers", lambda count, first: [f"{first}"] * count, "no whole number"),
-        ("run_lengths", lambda blocks: [blocks + 3, -3], r"gave \[\d+, -3\]; positive"),
-        ("run_lengths", lambda blocks: [blocks - 1], "blocks together are needed"),
-        ("run_lengths", lambda blocks: [0, blocks], r"gave \[0, "),
-        ("run_lengths", lambda blocks: [], r"gave \[\];"),
-        ("run_lengths", lambda blocks: [blocks / 1], "no whole number"),
+        ("inode_numbers", lambda count, first: [first] * count, "returned a number twice"),
+        ("inode_numbers", lambda count, first: [1 << 32] * count, "returned 4294967296"),
+        ("inode_numbers", lambda count, first: [f"{first}"] * count, "not an integer"),
+        ("run_lengths", lambda blocks: [blocks + 3, -3], r"returned \[\d+, -3\]; positive"),
+        ("run_lengths", lambda blocks: [blocks - 1], "must add up to"),
+        ("run_lengths", lambda blocks: [0, blocks], r"returned \[0, "),
+        ("run_lengths", lambda blocks: [], r"returned \[\];"),
+        ("run_lengths", lambda blocks: [blocks / 1], "not an integer"),
         ("shuffle", lambda items: items.pop(), "other pieces"),
         ("shuffle", lambda items: items.append(items[0]), "other pieces"),
-        ("gap", lambda: -1, "gave -1, which"),
-        ("gap", lambda: 0.5, "no whole number"),
+        ("gap", lambda: -1, "returned -1, which"),
+        ("gap", lambda: 0.5, "not an integer"),
         ("entry_order", lambda names: names[1:], "other names"),
         ("entry_order", lambda names: [*names[1:], names[1]], "other names"),
         ("entry_order", lambda names: [b"else", *names[1:]], "other names"),
-        ("leaf_bytes", lambda capacity: capacity / 2, "no whole number"),
-        ("fresh", lambda: 5, "no LayoutPolicy"),
+        ("leaf_bytes", lambda capacity: capacity / 2, "not an integer"),
+        ("fresh", lambda: 5, "not a LayoutPolicy"),
     ],
 )
 def test_policies_that_lie(method: str, answer: Callable[..., Any], words: str) -> None:
-    with pytest.raises(SpecError, match=f"^policy: {method} of 'lying' gave ") as caught:
+    with pytest.raises(SpecError, match=f"^policy: {method} of 'lying' returned ") as caught:
         plan(TREE, spec_for(1024, lying(method, answer), lost_and_found=False))
     assert re.search(words, str(caught.value)), caught.value
     assert caught.value.option == "policy"

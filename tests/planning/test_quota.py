@@ -177,7 +177,7 @@ def test_the_command_has_all_of_it(tmp_path: Path) -> None:
     [
         ({"quotatype": "usr"}, "quotatype: needs the feature quota"),
         ({"features": "quota", "quotatype": "prj"}, "needs the feature project"),
-        ({"features": "quota", "quotatype": "users"}, "'users' is none of usr, grp and prj"),
+        ({"features": "quota", "quotatype": "users"}, "'users' is not one of usr, grp, prj"),
         ({"features": "project", "inode_size": 128}, "inode_size: 128 bytes have no room"),
         ({"quota_limits": "user:1:1G"}, "keeps no user quota; add quota"),
         ({"features": "quota", "quota_limits": "project:1:1G"}, "no project quota"),
@@ -185,8 +185,8 @@ def test_the_command_has_all_of_it(tmp_path: Path) -> None:
         ({"features": "quota", "quota_limits": "user:-1:1G"}, "quota_limits: "),
         ({"features": "quota", "quota_limits": "user:1:2G:1G"}, "soft limit of user 1 is above"),
         ({"features": "quota", "quota_limits": ["user:1:1G", "usr:1::2G"]}, "has limits twice"),
-        ({"features": "quota", "quota_limits": 5}, "5 is no list"),
-        ({"features": "quota", "quota_grace": "soon"}, "'soon' is no time"),
+        ({"features": "quota", "quota_limits": 5}, "5 is not a list"),
+        ({"features": "quota", "quota_grace": "soon"}, "'soon' is not a time"),
         ({"features": "quota", "quota_grace": "user:0d"}, "between 1 and"),
         ({"features": "quota", "quota_grace": "project:1d"}, "no project quota"),
         ({"features": "quota", "quota_grace": ["1d", "user:1d"]}, "given twice"),
@@ -198,7 +198,7 @@ def test_what_is_refused(options: dict[str, Any], match: str) -> None:
 
 
 def test_projects_need_the_feature() -> None:
-    with pytest.raises(TreeError, match="/p.*needs the feature project; add project"):
+    with pytest.raises(TreeError, match="/p.*needs the feature project; add it"):
         ext4writer.plan(sample(projects=True), Spec(features="quota"))
 
 

@@ -62,7 +62,7 @@ def test_everyone_accepts_them(seed: int, make_image: MakeImage) -> None:
 def test_the_last_attempt_says_what_is_wrong() -> None:
     tree = Tree()
     tree.symlink("/l", "t" * 3000)
-    with pytest.raises(Ext4WriterError, match="1023 is the most"):
+    with pytest.raises(Ext4WriterError, match="the maximum is 1023"):
         ext4writer.plan(tree, Spec(policy=policy("random-features:9"), block_size=1024))
 
 

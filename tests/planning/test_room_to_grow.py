@@ -239,7 +239,7 @@ def test_alignments_that_cannot_be() -> None:
         with pytest.raises(SpecError) as caught:
             Spec(align=align)
         assert caught.value.option == "align"
-    with pytest.raises(SpecError, match=r"align: the size 1050624 is no multiple"):
+    with pytest.raises(SpecError, match=r"align: the size 1050624 is not a multiple"):
         Spec(size=MIB + 2048, align=MIB)
     assert Spec(size=3 * MIB, align=MIB)
 

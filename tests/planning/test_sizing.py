@@ -482,7 +482,7 @@ def test_too_small_size_says_by_how_much(
 @pytest.mark.parametrize(
     ("options", "option", "word"),
     [
-        ({"size": MIB + 1}, "size", "no multiple of 512"),
+        ({"size": MIB + 1}, "size", "not a multiple of 512"),
         ({"size": 16 << 40, "features": DEFAULT_FEATURES.without("64bit")}, "size", "64bit"),
         ({"free": 16 << 40, "features": DEFAULT_FEATURES.without("64bit")}, "free", "64bit"),
         ({"size": 1 << 61}, "size", "ask for less"),
@@ -824,7 +824,7 @@ def test_a_given_size_keeps_what_is_promised_by_name(block_size: int, percent: f
     too_much = replace(spec, free=100 * MIB)
     with pytest.raises(SizeError, match="the 104857600 bytes to stay free") as refused:
         ext4writer.plan(tree, too_much)
-    sizes = re.search(r"at most (\d+) can be.*; at least (\d+) bytes", str(refused.value))
+    sizes = re.search(r"at most (\d+) can\b.*; at least (\d+) bytes", str(refused.value))
     assert sizes is not None
     free, size = map(int, sizes.groups())
     assert refused.value.missing_bytes == size - 64 * MIB

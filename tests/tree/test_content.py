@@ -228,8 +228,8 @@ def test_symbolic_links(make_image: MakeImage) -> None:
     ("target", "block_size", "problem"),
     [
         (b"", 4096, "without a target"),
-        (b"x" * 4096, 4096, "4095 is the most"),
-        (b"x" * 1024, 1024, "1023 is the most"),
+        (b"x" * 4096, 4096, "the maximum is 4095"),
+        (b"x" * 1024, 1024, "the maximum is 1023"),
         (b"a\0b", 4096, "NUL"),
     ],
 )
@@ -244,7 +244,7 @@ def test_refused_link_targets(target: bytes, block_size: int, problem: str) -> N
 def test_file_beyond_the_format_is_refused(tmp_path: Path) -> None:
     tree = Tree()
     tree.file("huge", lambda: (tmp_path / "none").open("rb"), size=((1 << 32) + 1) * 1024)
-    with pytest.raises(TreeError, match=r"/huge: has 4398046512128 bytes; .* is the most"):
+    with pytest.raises(TreeError, match=r"/huge: has 4398046512128 bytes; .* the maximum is"):
         ext4writer.plan(tree, Spec(block_size=1024, hole_size=0))
 
 

@@ -166,10 +166,14 @@ class TestImages:
     @pytest.mark.parametrize(
         ("path", "flags", "problem"),
         [
-            ("/file", DIRSYNC, "/file: the inode flag dirsync is for directories alone"),
-            ("/link", IMMUTABLE, "/link: the inode flag immutable is for files and directories"),
-            ("/pipe", APPEND | NODUMP, "/pipe: the inode flag append is for files and"),
-            ("/file", 0x80000, "/file: the inode flag 0x80000 is none that a user sets"),
+            ("/file", DIRSYNC, "/file: the inode flag dirsync is only for directories"),
+            (
+                "/link",
+                IMMUTABLE,
+                "/link: the inode flag immutable is only for files and directories",
+            ),
+            ("/pipe", APPEND | NODUMP, "/pipe: the inode flag append is only for files and"),
+            ("/file", 0x80000, "/file: users cannot set the inode flag 0x80000"),
             ("/", 0x40000000, "/: the inode flag casefold needs the feature casefold; add it"),
         ],
     )

@@ -236,26 +236,27 @@ def check_journal_state(
     """
 
     def wrong(problem: str) -> SpecError:
-        return SpecError("policy", f"journal_state of {policy!r:.80} gave a journal that {problem}")
+        about = f"journal_state of {policy!r:.80} returned a journal"
+        return SpecError("policy", f"{about} that {problem}")
 
     if shape.checksum not in room.checksums:
         raise wrong(
-            f"has checksums {shape.checksum}, and Spec.journal_features asks for "
+            f"has checksums {shape.checksum}, but Spec.journal_features needs "
             f"{' or '.join(room.checksums)}"
         )
     if not 0 <= state.sequence < SEQUENCES:
-        raise wrong(f"begins with transaction {state.sequence}, which has no 32 bits")
+        raise wrong(f"begins with transaction {state.sequence}, which does not fit into 32 bits")
     if not 1 <= state.start <= room.log_blocks:
         raise wrong(f"begins at block {state.start} of {room.log_blocks}")
     if state.most_tags < 0:
         raise wrong(f"has {state.most_tags} tags in a descriptor")
     if not state.transactions:
-        raise wrong("has no transactions; None is an empty one")
+        raise wrong("has no transactions; None means an empty one")
     needed = blocks_needed(state, shape)
     if needed >= room.log_blocks:
-        raise wrong(f"takes {needed} blocks of a log of {room.log_blocks}")
+        raise wrong(f"needs {needed} blocks of a log of {room.log_blocks}")
     if not room.may_wrap and state.start + needed > room.log_blocks:
-        raise wrong("goes on at its beginning, which not everyone recovers with fast_commit")
+        raise wrong("wraps around, which e2fsck does not recover with fast_commit")
     known = {block.number: block for block in room.blocks}
     _check_fast_commits(state, room, wrong)
     content: dict[int, Version] = {}
@@ -268,11 +269,11 @@ def check_journal_state(
         written = [write.block for write in transaction.writes]
         for block in (*written, *transaction.revokes):
             if block not in known:
-                raise wrong(f"names block {block}, which no transaction may")
+                raise wrong(f"has block {block}, which no transaction may write")
         if len({*written, *transaction.revokes}) < len(written) + len(transaction.revokes):
-            raise wrong("names a block twice in one transaction")
+            raise wrong("has a block twice in one transaction")
         if not written and not transaction.revokes:
-            raise wrong("has a transaction of no blocks")
+            raise wrong("has a transaction without blocks")
     content |= recovered(state)
     for block, version in content.items():
         if version != "right":
@@ -299,7 +300,7 @@ def _check_fast_commits(
         for ino, kind in changes:
             file = known.get(ino)
             if file is None or ino in seen:
-                raise wrong(f"has a fast commit of inode {ino}, which cannot be, or not twice")
+                raise wrong(f"has a fast commit of inode {ino}, which cannot have one, or another")
             seen.add(ino)
             if kind == "unwritten" and not file.has_blocks:
                 raise wrong(f"has written blocks of inode {ino}, which has none")
@@ -342,7 +343,7 @@ def as_journal_state(given: JournalState, most: int) -> JournalState:
         )
 
     if not issubclass(type(given), JournalState):
-        raise TypeError("its type is another one")
+        raise TypeError("it has another type")
     uncommitted = given.uncommitted
     return JournalState(
         tuple(map(transaction, bounded(given.transactions, most))),
@@ -364,5 +365,5 @@ def as_journal_state(given: JournalState, most: int) -> JournalState:
 
 def _one_of(given: Name, known: Sequence[Name]) -> Name:
     if given not in known:
-        raise ValueError(f"{given!r:.80} is none of {', '.join(known)}")
+        raise ValueError(f"{given!r:.80} is not one of {', '.join(known)}")
     return given

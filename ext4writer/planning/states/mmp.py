@@ -48,22 +48,22 @@ def checked_mmp_state(given: MmpState) -> MmpState:
             None if interval is None else plain_number(interval),
         )
     except (TypeError, AttributeError, ValueError):
-        raise wrong(f"is {given!r:.80}, which is no MmpState") from None
+        raise wrong(f"is {given!r:.80}, which is not an MmpState") from None
     if state.sequence != EXT4_MMP_SEQ_CLEAN and not 0 < state.sequence <= EXT4_MMP_SEQ_MAX:
         # This includes the number of a check in progress, with which no mount succeeds.
-        raise wrong(f"has the sequence {state.sequence:#x}, which is of no host")
+        raise wrong(f"has the sequence {state.sequence:#x}, which no host writes")
     if not 0 <= state.time < _TIMES:
         raise wrong(f"has the time {state.time}")
     for name in ("node_name", "device_name"):
         text, most = getattr(state, name), MMP.fields[f"mmp_{_FIELDS[name]}"].size - 1
         if len(text) > most or b"\0" in text:
-            raise wrong(f"has a {name} of {len(text)} bytes; {most} without zeros fit")
+            raise wrong(f"has a {name} of {len(text)} bytes; {most} without NUL bytes fit")
     if state.check_interval is not None and not (
         0 <= state.check_interval <= EXT4_MMP_MAX_UPDATE_INTERVAL
     ):
         raise wrong(
-            f"has an interval of {state.check_interval} s; {EXT4_MMP_MAX_UPDATE_INTERVAL} s is the "
-            "most"
+            f"has an interval of {state.check_interval} s; the maximum is "
+            f"{EXT4_MMP_MAX_UPDATE_INTERVAL} s"
         )
     return state
 

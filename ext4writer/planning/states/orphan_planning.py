@@ -95,7 +95,8 @@ def _checked(
     state: OrphanState, room: OrphanRoom, policy: str
 ) -> tuple[DeletedFile | TruncatedFile, ...]:
     def wrong(problem: str) -> SpecError:
-        return SpecError("policy", f"orphan_state of {policy!r:.80} gave an orphan that {problem}")
+        about = f"orphan_state of {policy!r:.80} returned an orphan"
+        return SpecError("policy", f"{about} that {problem}")
 
     orphans = state.orphans
     files, slots = set(), set()
@@ -106,11 +107,11 @@ def _checked(
         slots.add(slot)
         if isinstance(orphan, DeletedFile):
             if not 0 <= orphan.size <= MOST_BYTES:
-                raise wrong(f"has {orphan.size} bytes; {MOST_BYTES} is the most")
+                raise wrong(f"has {orphan.size} bytes; the maximum is {MOST_BYTES}")
         elif not 0 <= orphan.file < len(room.sizes) or orphan.file in files:
-            raise wrong(f"is file {orphan.file} of {len(room.sizes)}, or that one twice")
+            raise wrong(f"is file {orphan.file} of {len(room.sizes)}, or the same file again")
         elif not 1 <= orphan.blocks <= MOST_BLOCKS:
-            raise wrong(f"has {orphan.blocks} blocks after its end; 1 to {MOST_BLOCKS} can be")
+            raise wrong(f"has {orphan.blocks} blocks past its end; 1 to {MOST_BLOCKS} are possible")
         else:
             files.add(orphan.file)
     return orphans

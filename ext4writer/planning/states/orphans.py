@@ -78,7 +78,7 @@ class OrphanPlan(NamedTuple):
 def as_orphan_state(given: OrphanState) -> OrphanState:
     """Return ``given`` with plain values only; raise ``TypeError`` or ``ValueError``."""
     if not isinstance(given, OrphanState):
-        raise TypeError("its type is another one")
+        raise TypeError("it has another type")
     return OrphanState(tuple(map(_plain, bounded(given.orphans, MOST_ORPHANS))))
 
 

@@ -61,8 +61,8 @@ def journal_blocks(spec: Spec, fmt: Format, blocks_count: int, reserved_gdt_bloc
         room = (_most_blocks(spec) - log) * spec.block_size
         raise SpecError(
             "fast_commit_size",
-            f"{spec.fast_commit_size} bytes are more than the {room} that are left beside the rest "
-            "of the journal",
+            f"{spec.fast_commit_size} bytes are more than the {room} that the rest of the journal "
+            "leaves",
         )
     return total
 

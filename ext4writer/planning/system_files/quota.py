@@ -52,7 +52,7 @@ def quota_files(
         if size > QUOTA_FILE_MOST_BYTES:
             raise SpecError(
                 "quotatype",
-                f"the quota of {len(ids)} {kind.name}s would fill {size} bytes, and a quota file "
+                f"the quota of {len(ids)} {kind.name}s would fill {size} bytes, but a quota file "
                 f"has {QUOTA_FILE_MOST_BYTES} at most; leave {kind.short} out",
             )
         yield SystemFile(
