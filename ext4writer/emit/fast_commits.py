@@ -35,7 +35,7 @@ from ..ondisk.units import Unit, UnitKind, checksum_unit
 from ..planning.layout import ImagePlan
 from ..planning.states.fast_files import earlier_name, inode_length
 from ..planning.states.journal import SEQUENCES, FastChange, JournalState
-from .earlier import make_older_inode, make_unwritten, rename
+from .older_versions import make_older_inode, make_unwritten, rename
 
 _I_BLOCK = INODE.offset("i_block")
 

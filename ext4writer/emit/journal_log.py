@@ -38,8 +38,8 @@ from ..planning.layout import ImagePlan
 from ..planning.states.journal import JournalState, LogBlock, Version, Write, log_blocks
 from ..planning.states.room import log_length, shape_of
 from .data import copy_jobs
-from .earlier import MAGIC, version_of
 from .fast_commits import FastCommits
+from .older_versions import MAGIC, version_of
 
 _KINDS = {
     "descriptor": UnitKind.JOURNAL_DESCRIPTOR,

@@ -18,7 +18,7 @@ COST_SHIFT = 15
 """The cost of searching a file is one for opening it and one for each 32 KiB (2^15 bytes)."""
 TASK_COST = 512
 LEAST_COST_TO_SHARE = 8 * TASK_COST
-"""About 30 ms of work; forking and ending processes takes a few."""
+"""About 30 ms of work; to fork and end processes takes a few ms."""
 LOAD_AT_END = 4
 """Load of the other processes while this one works on tasks, too: low, so that all end together.
 Before that they get more, enough for one step of planning."""

@@ -13,8 +13,8 @@ from ..late_dataclasses import NamedTuple, dataclass, field
 from ..ondisk.superblock import EXT4_JOURNAL_INO
 from ..spans import Run, Span
 from .allocator import Allocator, FreeSpace, OutOfBlocks
-from .apart import FirstNode, runs_of, set_apart, set_apart_like_mke2fs
 from .geometry import Geometry
+from .goals import FirstNode, allocate_at_goals, allocate_like_mke2fs, runs_of
 from .kept import Kept
 from .mapping import DataMapping, MappedRun, block_map_of, mapping_of
 from .policy import LayoutPolicy
@@ -219,10 +219,10 @@ class _Placer:
         self._demand = demand
         if demand.first and journal is None:
             files = [file for file in demand.system_files if file.purpose != XATTR_VALUE_PURPOSE]
-            apart = set_apart_like_mke2fs(geometry, demand.first, files)
+            allocated = allocate_like_mke2fs(geometry, demand.first, files)
         else:
-            apart = set_apart(geometry, demand.system_files, journal)
-        self._apart, free_runs, used = apart, apart.free, apart.used
+            allocated = allocate_at_goals(geometry, demand.system_files, journal)
+        self._allocated, free_runs, used = allocated, allocated.free, allocated.used
         self._mapping = mapping_of(geometry.format, demand.node_entries)
         self._kept = Kept()
         if demand.kept is None:
@@ -232,7 +232,7 @@ class _Placer:
             wanted = {
                 file.ino: self._mapping.clusters([Run(0, file.data_blocks)])
                 for file in demand.system_files
-                if file.ino not in apart.files
+                if file.ino not in allocated.files
             }
             from .hints import settle  # imported late: few images follow an earlier one
 
@@ -250,7 +250,7 @@ class _Placer:
         try:
             self._place_system_files()
             directories = self._demand.directories
-            clusters, first = self._demand.clusters, self._apart.nodes
+            clusters, first = self._demand.clusters, self._allocated.nodes
             for index, pieces in first.items():
                 count = self._demand.counts[index]
                 self._settle(index, runs_of(self._mapping, count, pieces))
@@ -325,13 +325,13 @@ class _Placer:
     def _place_system_files(self) -> None:
         for file in self._demand.system_files:
             wanted = [Run(0, file.data_blocks)]
-            pieces = self._apart.files.get(file.ino)
+            pieces = self._allocated.files.get(file.ino)
             if pieces is None:
                 runs = self._take(wanted, self._kept.system.get(file.ino, ()))
             else:
                 runs = runs_of(self._mapping, file.data_blocks, pieces)
-            if file.ino in self._apart.maps:
-                blocks = self._apart.maps[file.ino]
+            if file.ino in self._allocated.maps:
+                blocks = self._allocated.maps[file.ino]
                 self._result.system[file.ino] = PlacedFile(runs, blocks)
                 continue
             wanted_blocks = file.mapping.metadata_blocks(runs)

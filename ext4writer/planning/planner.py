@@ -26,9 +26,7 @@ from ..ondisk.journal import JOURNAL_MIN_FS_BLOCKS
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..spans import Run
 from ..tree import Loss, Node, Tree
-from .apart import FirstNode
 from .arguments import check_arguments, take_nodes
-from .asking import fresh_policy
 from .checks import fit_times, read_attributes
 from .contents import LARGE_FILE_BYTES, DataBlocks, count_blocks, leave_holes
 from .directories import (
@@ -40,6 +38,8 @@ from .directories import (
     plan_directory,
 )
 from .file_choices import FileChoices, choose_for_files
+from .fresh_policy import fresh_policy
+from .goals import FirstNode
 from .identity import derive_identity, derive_journal_uuid, with_content
 from .inline import InlinePlan, plan_inline
 from .inode_choices import InodeChoices, choose_for_inodes, choose_for_tables

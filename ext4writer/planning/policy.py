@@ -47,7 +47,7 @@ class LayoutPolicy:
         return self
 
     def inode_numbers(self, count: int, first: int) -> Sequence[int] | None:  # noqa: ARG002
-        """Return ``count`` different inode numbers of ``first`` or more; None: the first ones."""
+        """Return ``count`` different inode numbers from ``first`` up; None: consecutive ones."""
         return None
 
     def run_lengths(self, blocks: int) -> list[int]:
@@ -87,7 +87,7 @@ class LayoutPolicy:
     def deleted_name(self, room: int) -> bytes:  # noqa: ARG002
         """Return the name of a deleted entry to leave in ``room`` free bytes, which are 12 or more.
 
-        The entry takes 8 bytes more than the name. There is none if the name is empty or does not
+        The entry needs 8 bytes more than the name. There is none if the name is empty or does not
         fit.
         """
         return b""

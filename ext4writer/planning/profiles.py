@@ -99,7 +99,7 @@ def _may_need_meta_bg(spec: Spec) -> bool:
     """Whether descriptors, including reserved ones, may fill three quarters of a group.
 
     Then the planner switches to meta_bg. At most a quarter of ``block_size`` is reserved, in
-    blocks. In groups of twice ``block_size``, the rest has space for descriptors of over 40 GiB.
+    blocks. In groups of twice ``block_size``, the rest has space for the descriptors of 40 GiB.
     """
     return spec.blocks_per_group is not None and spec.blocks_per_group < 2 * spec.block_size
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _OTHERS = 0x5DEECE66D
 _LATER = 0xB5026F5AA96619E9
+"""Constants that give one seed further sequences of numbers."""
 
 
 class SeededPolicy(LayoutPolicy):

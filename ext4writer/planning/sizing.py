@@ -219,8 +219,9 @@ def _fitted(
     first = next(solutions(_stretches(spec, fmt, inodes, floor)))
     if _fills(first, unit):
         return first
-    # The file system does not fill its image of whole units; with more groups, it may. There may be
-    # many group counts that come less close. They only matter if none of the last ones works.
+    # The file system does not fill its image of whole units; with more groups, it may. With a large
+    # unit there are many group counts, but only the last ones can fill the image. The others only
+    # matter if none of those works.
     end = first.image_bytes // spec.block_size
     slack = max(IMAGE_UNIT, fmt.cluster_size) // spec.block_size
     least, most = first.geometry.groups, fmt.groups_for(end)

@@ -19,7 +19,7 @@ from ..ondisk.mmp import EXT4_MMP_MAX_UPDATE_INTERVAL, EXT4_MMP_UPDATE_INTERVAL
 from ..ondisk.orphan import MAX_ORPHAN_FILE_BLOCKS
 from ..ondisk.superblock import ERRORS, EXT4_DEFM_ACL, EXT4_DEFM_XATTR_USER, SYSTEMS
 from ..units import KIB
-from .asking import fresh_policy
+from .fresh_policy import fresh_policy
 from .options import (
     OPTIONS,
     CreatorOs,

@@ -490,7 +490,7 @@ MAKERS = {
 }
 """What makes bytes of units: emission, and what it asks for the bytes that only a plan knows. The
 messages of a network protocol and the headers of virtual disks are no units."""
-PARSERS = {"ondisk", "read", "inspection", "damage", "emit.earlier"}
+PARSERS = {"ondisk", "read", "inspection", "damage", "emit.older_versions"}
 """What takes units apart: reading, what stands on it, and what makes earlier states of units."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from ...late_dataclasses import replace
 from ..layout import ImagePlan
 from ..policy import LayoutPolicy
-from ..unasked import without_choices
+from ..unused_policy import without_choices
 from .journal import check_journal_state
 from .room import journal_room, shape_of
 

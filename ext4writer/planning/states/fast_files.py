@@ -30,7 +30,7 @@ def fast_files(plan: ImagePlan) -> list[FastFile]:
     if not (fmt.fast_commit and fmt.extent) or fmt.bigalloc or fmt.quota or fmt.shared_blocks:
         return []
     if not fmt.has_uninit_groups:
-        # When it recovers, e2fsck sets flags of groups that only go with such groups
+        # When it recovers, e2fsck sets group flags that need uninit groups
         # (lib/ext2fs/initialize.c:ext2fs_calculate_summary_stats).
         return []
     tags = FC_HEAD.size + FC_TAIL.size + FC_INODE.size + 4 * FC_TL.size

@@ -13,7 +13,7 @@ from ...ondisk.journal import (
     journal_device_start,
 )
 from ...ondisk.superblock import EXT4_JOURNAL_INO
-from ..asking import fresh_policy
+from ..fresh_policy import fresh_policy
 from ..mapping import mapping_of
 from ..spec import JournalLocation, Spec
 from .base import SystemFile
@@ -36,7 +36,7 @@ EXTRA_DIVISOR = 16
 
 
 def growth_journal_blocks(reserved_gdt_blocks: int) -> int:
-    """Return the least blocks of a journal for growing a mounted file system; 0 without a reserve.
+    """Return the fewest journal blocks for growing a mounted file system; 0 without a reserve.
 
     One transaction includes all reserved blocks, the superblock, the resize inode and the new
     descriptors (fs/ext4/resize.c:ext4_flex_group_add). A transaction may have at most a quarter of

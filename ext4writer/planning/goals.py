@@ -23,7 +23,7 @@ from .system_files.base import QUOTA_PURPOSE
 from .system_files.orphan_file import ORPHAN_FILE_PURPOSE
 
 
-class Apart(NamedTuple):
+class Allocated(NamedTuple):
     """Clusters that are allocated first, and those that are still free."""
 
     free: Iterable[Span]
@@ -43,9 +43,9 @@ class Apart(NamedTuple):
         )
 
 
-def set_apart(
+def allocate_at_goals(
     geometry: Geometry, files: Iterable[SystemFile], journal: Sequence[Run] | None = None
-) -> Apart:
+) -> Allocated:
     """Allocate the clusters of files that have a goal or fixed places.
 
     ``journal`` has the clusters of the journal, if a policy chose them. Raises
@@ -66,7 +66,7 @@ def set_apart(
         goal = _middle(geometry, free.runs) if file.goal == "middle" else file.goal
         wanted = geometry.format.clusters_for(file.data_blocks)
         placed[file.ino] = free.take(ceil_div(goal, geometry.format.blocks_per_cluster), wanted)
-    return Apart(geometry.free_runs() if free is None else free.runs, placed)
+    return Allocated(geometry.free_runs() if free is None else free.runs, placed)
 
 
 class _FreeClusters:
@@ -107,9 +107,9 @@ class FirstNode(NamedTuple):
     clusters: int
 
 
-def set_apart_like_mke2fs(
+def allocate_like_mke2fs(
     geometry: Geometry, nodes: Iterable[FirstNode], files: Sequence[SystemFile]
-) -> Apart:
+) -> Allocated:
     """Allocate to ``nodes`` and ``files`` the clusters that mke2fs does, or as many others.
 
     The order of the blocks in a file may differ: mke2fs writes quota files in an order that
@@ -123,14 +123,14 @@ class _LikeMke2fs:
         self._geometry, self._format = geometry, geometry.format
         self._free = _FreeClusters(geometry)
 
-    def placed(self, nodes: Iterable[FirstNode], files: Sequence[SystemFile]) -> Apart:
+    def placed(self, nodes: Iterable[FirstNode], files: Sequence[SystemFile]) -> Allocated:
         of_nodes = {
             first.node: self._take(self._goal_of(first.ino), first.clusters) for first in nodes
         }
         pieces, maps = {}, {}
         for file in sorted(files, key=_turn):
             pieces[file.ino], maps[file.ino] = self._place(file)
-        return Apart(self._free.runs, pieces, maps, of_nodes)
+        return Allocated(self._free.runs, pieces, maps, of_nodes)
 
     def _place(self, file: SystemFile) -> tuple[list[Run], list[int]]:
         fmt = self._format
