@@ -65,7 +65,7 @@ class BitmapEmitter:
 
         ``untouched`` has 1 for each group that is entirely free. A group with a backup is not. The
         kernel could build its bitmap, but a repair that starts from a backup could not. So mke2fs
-        writes it since 1.47.1 (lib/ext2fs/initialize.c:ext2fs_initialize, "numblocks == 0").
+        1.47.1 and later write it (lib/ext2fs/initialize.c:ext2fs_initialize, "numblocks == 0").
         """
         geometry = self._layout.geometry
         if not self._layout.format.has_uninit_groups:

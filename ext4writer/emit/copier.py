@@ -50,9 +50,9 @@ _kept: list[memoryview] = []
 class Copier:
     """Copies batches through its own buffer, and keeps the last large content open.
 
-    ``count`` is called with files begun and bytes copied. With ``others``, more processes write to
-    the same image. The kernel lets only one of them write at a time (``i_rwsem``). Each copies
-    through its buffer then, since a copy inside the kernel would hold the lock while it reads.
+    ``count`` is called with files begun and bytes copied. With ``others``, other processes write to
+    the image, too. The kernel lets only one of them write at a time (``i_rwsem``). So each copies
+    through its buffer: a copy inside the kernel would hold the lock while it reads.
     """
 
     def __init__(

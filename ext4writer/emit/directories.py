@@ -349,6 +349,9 @@ class DirectoryEmitter:
 
 
 def _put_pointers(view: memoryview, offset: int, pointers: list[tuple[int, int]]) -> None:
-    """Write all pointers but the first: the header holds its block, and limit and count as hash."""
+    """Write the pointers after the first.
+
+    The header has the block of the first, and limit and count in place of its hash.
+    """
     packed = b"".join(_pack_dx_entry(hashed, block) for hashed, block in pointers[1:])
     view[offset : offset + len(packed)] = packed

@@ -1,4 +1,4 @@
-"""Fast commits: their tags, and inodes and names as they were before them.
+"""Fast commits: their tags, and the inodes and names before them.
 
 Rules: fs/ext4/fast_commit.c:ext4_fc_perform_commit, ext4_fc_reserve_space and ext4_fc_write_tail.
 """
@@ -98,8 +98,8 @@ class FastCommits:
     def revert(self, right: dict[int, bytearray]) -> dict[int, bytes]:
         """Revert blocks in place to their state before the fast commits.
 
-        ``right`` has the bytes of each of ``blocks`` after the commits. Returns by number the
-        inodes after the commits, each as long as tags store it.
+        ``right`` has the bytes of each of ``blocks`` after the commits. Returns the inodes after
+        the commits by number, with as many bytes of each as tags store.
         """
         layout, size = self._layout, self._layout.block_size
         length = inode_length(layout)
@@ -139,7 +139,7 @@ class FastCommits:
     # -- tags ------------------------------------------------------------------------------------
 
     def contents(self, inodes: dict[int, bytes]) -> list[bytes]:
-        """Return the blocks of the area after its first; ``inodes`` is from ``revert``."""
+        """Return the fast-commit blocks after the unused first; ``inodes`` is from ``revert``."""
         blocks: list[bytes] = []
         head = FC_HEAD.pack({"fc_features": 0, "fc_tid": self._tid})
         for changes in self._commits:

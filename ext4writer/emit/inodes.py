@@ -166,7 +166,7 @@ class InodeEmitter:
         return view
 
     def _write(self, view: memoryview, low: int, high: int) -> None:
-        """Write the adjacent inodes of the nodes from ``low`` up to, not including, ``high``."""
+        """Write the inodes of the nodes in ``range(low, high)`` next to each other."""
         layout, table, size = self._layout, self._layout.table, self._size
         placement, xattrs = layout.placement, layout.xattrs
         counts = layout.demand.counts[low:high]

@@ -1,4 +1,4 @@
-"""A journal that needs recovery: the blocks of its log, and what others hold until then.
+"""A journal that needs recovery: the blocks of its log, and other blocks as they are until then.
 
 Rules: fs/jbd2/commit.c:jbd2_journal_commit_transaction and fs/jbd2/journal.c.
 """
@@ -60,7 +60,7 @@ class JournalLog:
         self._fast = FastCommits(layout, state) if state.fast_commits else None
         self._at_home: dict[int, Version] = {}
         if self._fast is not None:
-            # Before recovery, these blocks are as transactions, not fast commits, leave them.
+            # Before recovery, these blocks are as the transactions leave them: no fast commits.
             self._at_home = dict.fromkeys(self._fast.blocks, "right")
         self._at_home.update(state.at_home)
 
@@ -70,7 +70,7 @@ class JournalLog:
         """Yield all metadata as it is before recovery, and the log."""
         changed = sorted(self._at_home)
         for run in self._runs:
-            blocks = self._held(run, changed)
+            blocks = self._overlapped(run, changed)
             yield run._replace(make=partial(self._before, run, blocks)) if blocks else run
         yield from self._log()
         if self._fast is not None:
@@ -78,8 +78,8 @@ class JournalLog:
 
     # -- blocks that transactions write ------------------------------------------------------------
 
-    def _held(self, run: UnitRun, blocks: list[int]) -> list[int]:
-        """Return those of ``blocks``, which ascend, that hold bytes of a run."""
+    def _overlapped(self, run: UnitRun, blocks: list[int]) -> list[int]:
+        """Return those of ``blocks``, which ascend, that overlap a run."""
         first = run.offset // self._size
         last = (run.offset + run.size * run.count - 1) // self._size
         return blocks[bisect_left(blocks, first) : bisect_right(blocks, last)]
@@ -118,7 +118,7 @@ class JournalLog:
             block: (bytearray(size), []) for block in wanted
         }
         for run in self._runs:
-            blocks = self._held(run, wanted)
+            blocks = self._overlapped(run, wanted)
             if not blocks:
                 continue
             assert run.make is not None

@@ -181,7 +181,7 @@ class PlannedUnits:
         return verity_runs(self._layout)
 
     def _symlink_blocks(self) -> Iterator[UnitRun]:
-        """Adjacent blocks are in one run. Runs are made on demand, because there may be many."""
+        """Yield the blocks of symbolic links on demand, adjacent ones as one run."""
         layout = self._layout
         block_size, table = layout.block_size, layout.table
         block_of: dict[int, int] = {}
@@ -205,7 +205,7 @@ class PlannedUnits:
             )
 
     def _targets(self, indexes: Sequence[int]) -> memoryview:
-        """The targets of symbolic links, one in each block; such a block has no checksum."""
+        """Build blocks with one target of a symbolic link in each; they have no checksums."""
         nodes, size = self._layout.table.nodes, self._layout.block_size
         view = self._workspace.zeroed(len(indexes) * size)
         for position, index in enumerate(indexes):

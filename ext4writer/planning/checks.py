@@ -50,7 +50,7 @@ _KIND_BITS = bytes(code << 4 & 0xFF for code in range(256))
 """Kind -> the high byte of a mode without permissions."""
 
 _NOTHING = BytesContent(b"")
-"""What stands for the content of a node that is no file."""
+"""Stands for the content of a node that is not a file."""
 
 
 def read_attributes(table: InodeTable, fmt: Format) -> None:
@@ -90,7 +90,7 @@ def read_attributes(table: InodeTable, fmt: Format) -> None:
             ):
                 break
         else:
-            continue  # as for most nodes; the columns below take six looks at each
+            continue  # as for most nodes; the columns below would read six attributes of each
         for name, get in _OTHER_TIMES:
             times = list(map(get, some))
             if times.count(None) < len(times):
@@ -124,9 +124,9 @@ def read_attributes(table: InodeTable, fmt: Format) -> None:
 
 
 def _modes(permissions: array[int], types: bytes) -> array[int] | None:
-    """``i_mode`` of nodes with these permissions and kinds; None if one has more than twelve bits.
+    """Return ``i_mode`` for permissions and kinds; None if a mode has more than twelve bits.
 
-    The kinds go into the high bytes of all at once, as bits of one large number.
+    One operation on big integers adds the kinds to the high bytes of all modes.
     """
     modes = bytearray(permissions.tobytes())
     highs = modes[HIGH_BYTE::2]

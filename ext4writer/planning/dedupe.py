@@ -57,7 +57,7 @@ def share_blocks(
     block_size: int,
     cancel: Cancel | None = None,
 ) -> dict[int, list[SharedRun]]:
-    """Remove blocks that are stored elsewhere from ``data``; return where, by node index.
+    """Remove blocks that are stored elsewhere from ``data``; return them by node index.
 
     A file does not change if its longer mapping would need as many blocks as it saves. Reads every
     file. Raises errors of reading, :class:`SourceChangedError`, :class:`SpecError` and

@@ -35,7 +35,7 @@ HASH_END = 0xFFFFFFFC
 """Greater hashes mark the end of a directory (fs/ext4/ext4.h:EXT4_HTREE_EOF_32BIT)."""
 
 _WORDS = bytes(rec_len(length) // EXT4_DIR_PAD for length in range(256))
-"""By the length of a name in bytes: the length of its entry in 4-byte words, to fit a byte."""
+"""By the length of a name in bytes: the length of its entry, in 4-byte words to fit into a byte."""
 
 NAMES_PER_BUCKET = 2048
 """Names sorted at a time: few enough for them and their keys to fit into the cache."""
@@ -120,7 +120,7 @@ class IndexedDirectory(NamedTuple):
         return 1 + self.nodes + self.leaves
 
     def children(self, block: int) -> list[tuple[int, int]]:
-        """The (hash, logical block) of each child of an index block; 0 is the root."""
+        """Return (hash, logical block) of each child of an index block; block 0 is the root."""
         level, first, count = 0, 0, 1
         while block >= first + count:
             # The root is a level with one node.

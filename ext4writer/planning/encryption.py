@@ -32,7 +32,7 @@ def contexts_of(
     for path, text in policies:
         index = _find(path, table, slots)
         if index in (ROOT, table.lost_and_found) or path == b"/" + LOST_AND_FOUND:
-            # fs/ext4/crypto.c:ext4_set_context: e2fsck has to find lost+found in the root.
+            # fs/ext4/crypto.c:ext4_set_context: e2fsck must find lost+found in the root.
             raise TreeError(path, "cannot be encrypted, since e2fsck puts files into it")
         if table.names[slots[index]]:
             raise TreeError(

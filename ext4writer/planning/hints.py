@@ -59,7 +59,7 @@ class Hints(NamedTuple):
     """System files by inode number; the MMP block has the number 0."""
 
     def keeper(self) -> Keeper:
-        """Return what finds the inode numbers and blocks to keep."""
+        """Return an object that finds the inode numbers and blocks to keep."""
         return Keeper(self)
 
     def identity(self, spec: Spec, fmt: Format) -> Spec:
@@ -116,7 +116,7 @@ class Keeper:
         self._places: dict[Node, Place] = {}
 
     def numbers(self, table: InodeTable, special: int, first: int) -> list[int]:
-        """Return the inode number, ``first`` or higher, of each node after the ``special`` ones.
+        """Return the inode numbers, ``first`` or higher, of nodes after the first ``special`` ones.
 
         New nodes get the lowest numbers that no other node keeps.
         """

@@ -49,7 +49,7 @@ NAMES_AT_ONCE = 2048
 
 _KINDS = frozenset[type[Node]](KINDS)
 HIGH_BYTE = 0 if HOST_IS_BIG_ENDIAN else 1
-"""Which of the two bytes of a number in an array is the high one."""
+"""Index of the high byte of a 16-bit number in an array."""
 _TYPE_CODES = bytes(byte >> 4 for byte in range(256))
 
 
@@ -97,14 +97,14 @@ class InodeTable:
     mtimes: array[int] | list[int] = field(default_factory=list)
     oldest: int = 0
     newest: int = 0
-    """The least and the greatest of ``mtimes``, before an added ``lost+found`` gets its time."""
+    """The smallest and largest of ``mtimes``, before an added ``lost+found`` gets its time."""
     other_times: dict[str, list[int | None]] = field(default_factory=dict)
     """By attribute name of :class:`Node`; only attributes that some node has."""
     sizes: array[int] | list[int] = field(default_factory=list)
     """Bytes of files and link targets, and of directories once they are planned. Like
-    ``mtimes``, a list only if a value does not fit 64 bits."""
+    ``mtimes``, a list only if a value does not fit into 64 bits."""
     content_kinds: set[type[Content]] = field(default_factory=set)
-    """The classes of the contents of all files, and maybe one more."""
+    """The classes of the contents of all files, and possibly one more."""
     with_xattrs: array[int] = field(default_factory=lambda: array("I"))
     """Indexes of the nodes that have extended attributes, ascending."""
     flags: dict[int, int] = field(default_factory=dict)
@@ -382,7 +382,7 @@ def _without_lost_and_found(names: list[bytes]) -> list[bytes]:
 
 
 def _runs(names: list[bytes]) -> Iterable[list[bytes]]:
-    """Yield ``names`` in slices that fit the cache."""
+    """Return ``names`` in slices that fit into the cache."""
     if len(names) <= NAMES_AT_ONCE:
         return (names,)
     return (names[low : low + NAMES_AT_ONCE] for low in range(0, len(names), NAMES_AT_ONCE))

@@ -206,7 +206,7 @@ class ImagePlan:
 
     @property
     def shared_bytes(self) -> int:
-        """Bytes of blocks that are not stored because other blocks with their content are."""
+        """Bytes of blocks that are stored only as other blocks with equal content."""
         runs = (run for some in self.demand.shared.values() for run in some)
         return sum(run.length for run in runs) * self.block_size
 

@@ -109,7 +109,7 @@ class Option(Generic[Value, Given]):
             text = f"{text} {self.default!r} is {named(self.default_text, str)}."
         lines = [f"    {name} (default {default})", *_wrapped(text)]
         docstring = owner.__doc__ or ""
-        if "\n\n    " not in docstring:  # Python 3.13 takes off the indentation of the class
+        if "\n\n    " not in docstring:  # Python 3.13 removes the indentation
             lines = [line[4:] for line in lines]
         owner.__doc__ = "\n".join((docstring, *lines, ""))
 

@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 
 def plain_number(value: Any) -> int:
     """Return an integer; raise ``TypeError`` for other types, ``ValueError`` beyond 64 bits."""
-    if not issubclass(type(value), int):  # isinstance asks the value itself
+    if not issubclass(type(value), int):  # isinstance accepts a false __class__
         raise TypeError(f"{shown(value)} is not an integer")
     plain: int = int.__add__(value, 0)
     if not -MASK_64 <= plain <= MASK_64:

@@ -516,7 +516,7 @@ def _find_holes(
 
 
 def _check_resize_inode(fmt: Format) -> None:
-    """Check its size, which covers all that it could map: with blocks of 4 KiB, over 2 GiB."""
+    """Check i_size of the resize inode, which covers all it can map: with 4 KiB blocks, 4 GiB."""
     is_large = resize_inode_bytes(fmt.block_size) >= LARGE_FILE_BYTES
     if is_large and fmt.resize_inode and not fmt.large_file:
         raise SpecError(

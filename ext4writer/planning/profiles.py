@@ -39,7 +39,7 @@ REFUSED_BY: dict[str, tuple[str, ...]] = {
 """Feature -> the readers that cannot read files of an image with it."""
 
 # fs/ext4/ext4.h: EXT2_FEATURE_INCOMPAT_SUPP and EXT2_FEATURE_RO_COMPAT_SUPP; the kernel mounts as
-# ext2 or ext3 what has only these. ext3 has the same features, and a journal.
+# ext2 or ext3 images with only these features. Those of ext3 have a journal, too.
 _EXT2_KNOWS = ("filetype", "meta_bg", "sparse_super", "large_file")
 
 # mke2fs.conf of Android (external/e2fsprogs), and its build/tools/mkuserimg_mke2fs, which omits
@@ -162,8 +162,8 @@ TRAITS = (
         _both(_blocks_of(1 << 16), _lacks("metadata_csum")),
         (SEVEN_ZIP, LIBFSEXT),  # an entry that fills a block has the rec_len 65535
     ),
-    Trait("leading_hole", "holes where files begin", lambda spec: spec.leading_hole, (GRUB,)),
-    Trait("policy", "block maps beside extents", _chooses("block_mapped"), (DISSECT, EXT4)),
+    Trait("leading_hole", "holes at the start of files", lambda spec: spec.leading_hole, (GRUB,)),
+    Trait("policy", "block maps together with extents", _chooses("block_mapped"), (DISSECT, EXT4)),
     Trait("policy", "unwritten blocks in holes", _chooses("unwritten_blocks"), (GRUB, U_BOOT)),
     Trait("policy", "indexes with few entries", _chooses("index_entries"), (PYTSK3,)),
     Trait("policy", "empty blocks of directories", _chooses("empty_blocks"), (PYTSK3,)),
@@ -240,8 +240,8 @@ PROFILES: dict[str, Profile] = {
         Profile(
             "boot",
             "what boot loaders read and U-Boot can write: no metadata_csum, and no 64bit",
-            # fs/ext4/ext4_write.c of U-Boot writes to no file system with metadata_csum, and
-            # old ones do not read 64bit.
+            # fs/ext4/ext4_write.c of U-Boot does not write with metadata_csum, and old versions do
+            # not read 64bit.
             DEFAULT_FEATURES.without("metadata_csum", "64bit"),
             readers=(GRUB, U_BOOT, FUSE2FS, DEBUGFS),
             # grub-core/fs/ext2.c:EXT2_DRIVER_IGNORED_INCOMPAT

@@ -16,7 +16,7 @@ _OFTEN, _EITHER = 6, 2
 
 
 def feature_words(row: Feature, *, without: bool) -> str:
-    """Return mke2fs -O words that turn a feature on with its needs, or off with its users."""
+    """Return words for mke2fs -O: a feature with what it needs, or its removal with its users."""
     if without:
         needing = [other.name for other in FEATURES if row.name in other.needs]
         return ",".join(f"^{name}" for name in (row.name, *needing))

@@ -22,7 +22,7 @@ class SeededPolicy(LayoutPolicy):
     """Draws numbers from ``seed``, the same on every host."""
 
     needs = ""
-    """A feature without which it cannot do what its name says, even if it is called."""
+    """A feature without which it cannot do what its name says; "" if it needs none."""
 
     def __init__(self, seed: int = 0) -> None:
         """Raises :class:`SpecError` for a seed that is not an integer."""

@@ -65,7 +65,7 @@ class ImageReport:
         return text_of(self)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all as JSON values; bytes of a path that are not UTF-8 become lone surrogates."""
+        """Return JSON values; bytes of a path that are not UTF-8 become lone surrogates."""
         losses = [
             {
                 "path": loss.path.decode("utf-8", "surrogateescape"),

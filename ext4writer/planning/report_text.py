@@ -56,7 +56,7 @@ def facts(report: ImageReport) -> Iterator[str]:
 def contents(report: ImageReport, rest: str = "") -> Iterator[str]:
     """Yield lines on what the image holds, and what it does not keep.
 
-    ``rest`` is a text on where a long list is found in full.
+    ``rest`` says where to find a long list in full.
     """
     yield "Entries"
     yield from numbers(
@@ -93,7 +93,7 @@ def _journal_device(report: ImageReport) -> dict[str, str]:
         return {}
     size, uuid = report.journal_device["size"], report.journal_device["uuid"]
     assert isinstance(size, int)
-    return {"journal": f"{human_bytes(size)} in a device of its own, UUID {uuid}"}
+    return {"journal": f"{human_bytes(size)} on a separate device, UUID {uuid}"}
 
 
 def _tables_for_growth(report: ImageReport) -> Mapping[str, str]:

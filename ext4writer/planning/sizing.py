@@ -404,7 +404,7 @@ def _least_size(
 
 
 def _in_units(fmt: Format, blocks: int, unit: int) -> int:
-    """Return the most blocks, in whole clusters and units of bytes, of at most ``blocks``."""
+    """Return the most blocks, in whole clusters, that fit into whole units within ``blocks``."""
     size = round_down(blocks * fmt.block_size, unit)
     return size // fmt.cluster_size * fmt.blocks_per_cluster
 

@@ -591,7 +591,7 @@ class Spec:
 
     @staticmethod
     def _refuse_unknown(names: Iterable[str]) -> NoReturn:
-        """Raise :class:`SpecError` for the first of ``names``, which is no option."""
+        """Raise :class:`SpecError` for the first of ``names``, which is not an option."""
         from ..wrong_calls import meant  # imported late: few programs need it
 
         name = next(iter(names))
@@ -877,15 +877,15 @@ class Spec:
 
 
 def unfit_feature(system: CreatorOs, fmt: Format) -> tuple[str, str] | None:
-    """Return a feature that a file system made by ``system`` cannot have, and the reason.
+    """Return a feature that a file system created by ``system`` cannot have, and the reason.
 
-    The reason is read after "since". None if ``system`` itself, and Linux, can use all of them.
+    The reason continues a "since". Returns None if ``system`` and Linux can use all features.
     """
     if system == "Hurd":
         names = fmt.features.names()
         for name in NOT_FOR_HURD:
             if name in names:
-                return name, f"the Hurd does not know {name}"
+                return name, f"the Hurd does not support {name}"
         if fmt.is_64bit:
             # fs/ext4/super.c:__ext4_fill_super, for EXT4_OS_HURD
             return "64bit", "Linux does not mount it"

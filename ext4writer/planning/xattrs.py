@@ -207,7 +207,7 @@ class XattrPlanner:
         return found if found != attributes else None
 
     def _spread_values(self, attributes: list[Attribute], inode_room: int) -> _Spread | None:
-        """Like :meth:`_spread`, with the longest values, as few as possible, in inodes."""
+        """Like :meth:`_spread`, but with the longest values in inodes, as few as possible."""
         attributes = sorted(attributes, key=lambda attribute: len(attribute.value), reverse=True)
         for place, attribute in enumerate(attributes):
             if not 0 < len(attribute.value) <= XATTR_SIZE_MAX:
@@ -240,7 +240,7 @@ class XattrPlanner:
                 inside.append(attribute)
         return (inside, outside) if sum(map(attribute_bytes, inside)) <= inode_room else None
 
-    def _held(self, attributes: list[Attribute]) -> tuple[Attribute, ...]:
+    def _numbered(self, attributes: list[Attribute]) -> tuple[Attribute, ...]:
         """Return ``attributes`` in on-disk order, with numbers for values in inodes.
 
         Equal values share a number, unless the policy stores them again.
@@ -291,12 +291,12 @@ class XattrPlanner:
         return TreeError(path(), text)
 
     def _home(self, inside: list[Attribute], outside: list[Attribute], room: int) -> _Home:
-        number, held = None, self._held(inside)
+        number, held = None, self._numbered(inside)
         if inside:
             number = len(self.plan.insides)
             self.plan.insides.append(held)
         left = room - sum(map(attribute_bytes, inside))
-        block = self._held(outside)
+        block = self._numbered(outside)
         named = [each.holder for each in (*held, *block) if each.holder is not None]
         return _Home(number, block, left, tuple(named))
 

@@ -242,7 +242,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert journal.stat().st_size == 16 * MIB
     judge_with_journal(image, journal)
-    assert "journal" in done.stdout and "16.0 MiB in a device of its own, UUID" in done.stdout
+    assert "journal" in done.stdout and "16.0 MiB on a separate device, UUID" in done.stdout
     both = [path.read_bytes() for path in (image, journal)]
     saved = str(tmp_path / "saved.plan")
     any_device = ("--journal-device", "any", "--journal", "16M")

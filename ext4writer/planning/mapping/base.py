@@ -63,8 +63,7 @@ class FileMapping(ABC):
 class DataMapping(FileMapping):
     """A mapping for ordinary files, of which there may be many.
 
-    Only it knows which blocks of a cluster are used; everything else places and counts whole
-    clusters.
+    Only it deals with the blocks inside a cluster; all other code places and counts clusters.
     """
 
     max_blocks: int
@@ -134,7 +133,7 @@ class DataMapping(FileMapping):
         return runs
 
     def split(self, logical: int, length: int, physical: int) -> list[MappedRun]:
-        """Cut a run into runs of at most ``max_run`` blocks."""
+        """Split a run into runs of at most ``max_run`` blocks."""
         most = self.max_run
         return [
             MappedRun(logical + done, min(most, length - done), physical + done)

@@ -30,15 +30,15 @@ class _Indirect(NamedTuple):
     """An indirect block: its level, and the first file block that it covers."""
 
     level: int
-    """0 lists data blocks."""
+    """0 for a block that lists data blocks."""
     first: int
 
 
 class BlockMapping(DataMapping):
     """The block map of ext2 and ext3. Its indirect blocks are numbered in depth-first order.
 
-    There is none that covers only holes. So the set of indirect blocks depends on the logical
-    blocks of the runs, and not on how the runs are split.
+    No indirect block covers only holes. So the set of them depends on the logical blocks of the
+    runs, and not on how the runs are split.
     """
 
     flags: ClassVar[int] = 0

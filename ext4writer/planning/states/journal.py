@@ -96,12 +96,12 @@ class Transaction(NamedTuple):
 
     writes: tuple[Write, ...] = ()
     revokes: tuple[int, ...] = ()
-    """Block numbers in the file system: recovery skips their copies in transactions up to this."""
+    """Block numbers: recovery skips what transactions up to this one hold of them."""
 
 
 FastChangeKind = Literal["attributes", "unwritten", "renamed"]
-"""What recovery does to a file: it sets the mode and times; it marks blocks as written, which were
-unwritten; or it renames the file from its earlier name."""
+"""What recovery does to a file: it sets the mode and times; it marks unwritten blocks as written;
+or it renames the file from its earlier name."""
 FAST_CHANGES: tuple[FastChangeKind, ...] = get_args(FastChangeKind)
 
 
@@ -122,7 +122,7 @@ class JournalState(NamedTuple):
     checksum: JournalChecksum | None = None
     """None is the usual one: v3 with metadata_csum, and none without."""
     sequence: int = 1
-    """Number of the first transaction, of 32 bits."""
+    """The 32-bit number of the first transaction."""
     start: int = 1
     """Block of the journal where the log begins. After the last block it continues at block 1."""
     most_tags: int = 0
