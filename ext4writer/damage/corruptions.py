@@ -1566,7 +1566,7 @@ ri-links journal: a resize inode without links
   inode[7].i_links_count=0
 ri-word groups: a resize inode that maps the root directory
   indirect_block[7][0].1=root
-ri-plain plain: an inode for growth without the feature
+ri-plain plain: a resize inode without the feature
   inode[7].i_mode=0x8180
   inode[7].i_links_count=1
   inode[7].i_size_lo=1024

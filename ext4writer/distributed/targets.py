@@ -69,7 +69,7 @@ class Target(ABC):
 
     @abstractmethod
     def finish(self, parts: list[Made]) -> None:
-        """Join all parts, in their order, to the image."""
+        """Join the parts, given in order, into the image."""
 
 
 class SharedFile(Target):
@@ -90,12 +90,12 @@ class SharedFile(Target):
         """
         status = check_path(self._named)
         if status is not None and not stat.S_ISREG(status.st_mode):
-            raise OutputError(self._path, "is not a regular file, which parts require")
+            raise OutputError(self._path, "is not a regular file; parts need one")
         if not is_begun and os.path.lexists(self._partial):
             raise self._in_the_way()
 
     def _in_the_way(self) -> OutputError:
-        problem = "is in the way, and no record shows that it is a part of this image; move it"
+        problem = "is in the way, and no record shows that it belongs to this image; move it"
         return OutputError(self._partial, problem)
 
     def begin(self, size: int) -> None:

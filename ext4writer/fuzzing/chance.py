@@ -78,7 +78,7 @@ def random_recipe(seed: int, overrides: int = 1) -> Recipe:
 def random_image(seed: int, overrides: int = 1) -> Made:
     """Return the recipe of :func:`random_recipe` together with its image, which is built once."""
     if overrides < 0:
-        raise SpecError("overrides", f"{overrides} must not be negative")
+        raise SpecError("overrides", f"is {overrides}, but must not be negative")
     chance = Chance(seed)
     recipe, right = _right(chance)
     image = right

@@ -169,7 +169,7 @@ class _Extractor:
         except OSError as error:
             raise OutputError(self.directory, f"cannot be written: {error.strerror}") from error
         self.top = top
-        # The directory being filled, and the attributes to set when each one above it is left.
+        # The open directory; and the directories entered, whose attributes are set on leaving.
         self.here = os.dup(top)
         above: list[tuple[bytes, Inode | None]] = []
         try:
@@ -295,7 +295,7 @@ class _Extractor:
             os.symlink(target, name, dir_fd=self.here)
             self._attributes_of_name(name, path, inode)
         elif inode.kind == "unknown":
-            inode.wrong("i_mode", f"is {inode.mode:#o}, which is no type of file")
+            inode.wrong("i_mode", f"is {inode.mode:#o}, which has no valid file type")
             return False
         else:
             device = os.makedev(*inode.device) if inode.is_device else 0

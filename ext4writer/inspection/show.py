@@ -230,8 +230,8 @@ def _inode(image: Image, unit: Unit, data: bytes) -> list[Row]:
 
 _OF_VALUES = {
     "inode.i_atime": "the hash of the attribute value that it holds",
-    "inode.i_ctime": "how many entries name the value, above 32 bits",
-    "inode.l_i_version": "how many entries name the value",
+    "inode.i_ctime": "the number of attributes that refer to the value, upper 32 bits",
+    "inode.l_i_version": "the number of attributes that refer to the value",
 }
 """Meanings of fields in an inode that holds an attribute value (ea_inode; fs/ext4/xattr.c)."""
 
@@ -266,7 +266,7 @@ def _i_block(image: Image, inode: Inode, row: Row) -> list[Row]:
         parent = le32(data)
         size = EXT4_INLINE_DOTDOT_SIZE
         return [
-            Row(offset, size, "i_block[0]", parent, "inode of the directory above"),
+            Row(offset, size, "i_block[0]", parent, "inode of the parent directory"),
             *_entries(image, data, offset, size, len(data)),
         ]
     if inode.has_inline_data:

@@ -237,7 +237,7 @@ def _by_bits(bits: int, first: int, stop: int, start: int, per_cluster: int) -> 
 
 
 def _in_use(begin: int, end: int, start: int, per_cluster: int) -> Iterator[Use]:
-    """Yield blocks in use without an owner; parts of clusters are the rest of an owner's."""
+    """Yield blocks in use without an owner; in part of a cluster, they belong to its owner."""
     low = begin + (start - begin) % per_cluster
     high = end - (end - start) % per_cluster
     if low >= high:

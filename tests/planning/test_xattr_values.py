@@ -398,5 +398,5 @@ def test_what_inodes_hold_is_shown() -> None:
         ]
         [holder] = [one for one in opened.inodes() if one.flags & EXT4_EA_INODE_FL and one.links]
         told = {row.name: row.means for row in explain(opened, inode_unit(holder))}
-        assert told["inode.l_i_version"] == "how many entries name the value"
+        assert told["inode.l_i_version"] == "the number of attributes that refer to the value"
         assert told["inode.i_atime"] == "the hash of the attribute value that it holds"

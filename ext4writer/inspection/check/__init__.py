@@ -89,7 +89,7 @@ def check_opened(
         raise ImageError(image.name, f"has features that cannot be read: {', '.join(unknown)}")
     commits = image.fast_commits
     if commits is not None:
-        # Fast commits say what to change, but recovery chooses the blocks, bitmaps and counts.
+        # Fast commits record changes; recovery chooses the blocks and updates bitmaps and counts.
         image = commits.base
     check = Check(image, cancel)
     if commits is not None:

@@ -51,7 +51,7 @@ _FILE_TYPES = {
 _ENCRYPTED_KINDS = (DT_REG, DT_DIR, DT_LNK)
 
 _CIPHER_BLOCK = 16
-"""The minimum length of an encrypted name in bytes (lib/ext2fs/ext2_fs.h:EXT4_CRYPTO_BLOCK_SIZE)"""
+"""Bytes of the shortest encrypted name (lib/ext2fs/ext2_fs.h:EXT4_CRYPTO_BLOCK_SIZE)."""
 
 
 class Parents:

@@ -353,7 +353,7 @@ def _check_reserved(check: Check, inode: Inode, special: str | None) -> None:
             _check_resize_inode(check, inode, _reserved_attributes(check, inode))
             return
         if any(inode.block_bytes):
-            text = "names blocks without the feature resize_inode"
+            text = "refers to blocks without the feature resize_inode"
             check.of_inode("PR_0_CLEAR_RESIZE_INODE", inode, "i_block", text)
             block = _indirect_of_reserve(check, inode)
             if block:
@@ -433,11 +433,11 @@ def _check_resize_inode(check: Check, inode: Inode, attribute_blocks: int) -> No
         place = (fmt.gdt_blocks(image.counted_groups) + number) % len(table)
         text = ""
         if table[place] != first + number:
-            text = f"leads to block {table[place]} where {first + number} is reserved"
+            text = f"maps block {table[place]} instead of {first + number}"
         else:
             listed = struct.unpack(f"<{check.block_size // 4}I", image.block(first + number))
             if list(listed[: len(copies)]) != [first + number + copy for copy in copies]:
-                text = f"leads to block {first + number}, which does not list its copies"
+                text = f"maps block {first + number}, which does not list its backups"
         if text:
             is_compared = number < reserved // 4
             code = "PR_0_RESIZE_INODE_INVALID" if is_compared else "RESIZE_INODE"
@@ -468,7 +468,7 @@ def _blocks_of_reserve(check: Check, inode: Inode, block: int) -> tuple[int, int
         found = [(place, word) for place, word in enumerate(table) if word]
         wrong = [word for _, word in found if not image.has_blocks(word)]
         if wrong:
-            text = f"leads to block {wrong[0]}"
+            text = f"maps block {wrong[0]}, which is invalid"
             check.of_inode("PR_1_ILLEGAL_BLOCK_NUM", inode, "i_block", text)
         return found
 
@@ -562,7 +562,7 @@ def _check_kind(check: Check, inode: Inode) -> None:
     elif inode.is_symlink:
         _check_symlink(check, inode)
     elif not (inode.is_file or inode.is_directory):
-        text = f"is {inode.mode:#o}, which is no type of file"
+        text = f"is {inode.mode:#o}, which has no valid file type"
         check.of_inode("PR_2_BAD_MODE", inode, "i_mode", text)
 
 

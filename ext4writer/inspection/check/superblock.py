@@ -44,7 +44,7 @@ _VARYING = {
 
 
 def check_superblock(check: Check) -> None:
-    """Check the fields that no reader needs."""
+    """Check the fields that the readers do not check."""
     image, fmt = check.image, check.format
     number = image.number
 
@@ -154,7 +154,7 @@ def _check_features(check: Check, fmt: Format) -> None:
     image = check.image
     encoding = image.number("s_encoding")
     if fmt.casefold and encoding != EXT4_ENC_UTF8_12_1:
-        # fs/ext4/super.c:ext4_encoding_init; e2fsck/unix.c has no name for it
+        # fs/ext4/super.c:ext4_encoding_init; e2fsck/unix.c has no problem code for it
         check.of_superblock(
             "UNSUPPORTED_ENCODING", "s_encoding", f"is {encoding}, not {EXT4_ENC_UTF8_12_1}"
         )

@@ -57,7 +57,7 @@ def changed(record: Record, a: Numbers, b: Numbers) -> list[str]:
 
 
 def compare_superblocks(a: Image, b: Image, found: Differences) -> None:
-    """Compare the superblocks, and the backups where their differences are others."""
+    """Compare the superblocks, and report other differences between their backups."""
     names = changed(SUPERBLOCK, a.superblock, b.superblock)
     for whole in names:
         found.add(FIELD, f"superblock.{whole}", "superblock", *_both(SUPERBLOCK, whole, a, b))

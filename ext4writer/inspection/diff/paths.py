@@ -107,7 +107,7 @@ class Trees:
             yield path + b"/" + name, one.get(name), other.get(name)
 
     def _alone(self, path: bytes, a: Inode | None, b: Inode | None) -> None:
-        """Report a name that only one image has; for a directory, with the number below it."""
+        """Report a name that only one image has; count the files below a directory."""
         inode = a or b
         assert inode is not None
         facts: dict[str, Any] = {"kind": inode.kind, "size": inode.size}
