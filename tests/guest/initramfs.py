@@ -63,7 +63,7 @@ def build(
     archive.file("script", script.encode())
     init = INIT.format(modules=" ".join(name for name, _ in found), begin=BEGIN, end=END, log=LOG)
     archive.file("init", init.encode())
-    return archive.packed()
+    return archive.compressed()
 
 
 BEGIN = "==== script begins ===="

@@ -1,1 +1,1 @@
-"""Campaigns: many images, and programs that look at them."""
+"""Fuzzing campaigns: many images, and programs that read them."""

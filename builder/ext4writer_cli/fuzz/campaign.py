@@ -1,4 +1,4 @@
-"""Many seeds, some oracles, and what is worth keeping."""
+"""Runs oracles on the images of many seeds, and keeps the interesting ones."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from .programs import MEMORY, SECONDS, Limits
 
 RESULTS = "results.jsonl"
 AT_ONCE = 64
-"""Tasks that wait in the executor."""
+"""Most tasks to submit to the executor at a time."""
 
 
 class Finding(NamedTuple):
-    """One seed and what the oracles said."""
+    """One seed and the verdicts of the oracles."""
 
     seed: int
     overrides: int
-    """How many fields might be wrong at most; with another number a seed is another image."""
+    """Most fields that may be wrong; with another number the seed makes another image."""
     recipe: str
     verdicts: tuple[Verdict, ...]
     reason: str
-    """Why it is worth keeping; empty if it is not."""
+    """Why the seed is worth keeping; empty if it is not."""
 
     def line(self) -> bytes:
-        """The line of ``results.jsonl``."""
+        """The line for ``results.jsonl``."""
         row = {
             "seed": self.seed,
             "overrides": self.overrides,
@@ -52,13 +52,13 @@ class Row(NamedTuple):
     seed: int
     overrides: int
     oracles: tuple[str, ...]
-    """Those that answered; one that was missing is to be asked again."""
+    """The oracles that answered; those that were missing are to be asked again."""
     reason: str
     line: bytes
 
 
 def reason_to_keep(verdicts: Sequence[Verdict], oracles: Sequence[Oracle]) -> str:
-    """Why these answers are worth a look: a crash, a hang, or two judges that differ."""
+    """Why these verdicts are worth keeping: a crash, a hang, or judges that disagree; or ``""``."""
     for verdict in verdicts:
         if verdict.is_bad:
             return f"{verdict.oracle}: {verdict.answer} ({verdict.detail})"
@@ -83,7 +83,7 @@ def ask_all(
     memory: int = MEMORY,
     folder: str | None = None,
 ) -> tuple[Verdict, ...]:
-    """Make the image in a temporary folder and let each oracle look at it."""
+    """Make the image of ``recipe`` in a temporary folder and ask each oracle about it."""
     return ask_about(recipe.image(), oracles, seconds=seconds, memory=memory, folder=folder)
 
 
@@ -95,7 +95,10 @@ def ask_about(
     memory: int = MEMORY,
     folder: str | None = None,
 ) -> tuple[Verdict, ...]:
-    """Put an image into a temporary folder and let each oracle look at it."""
+    """Put an image into a temporary folder and ask each oracle about it.
+
+    ``seconds`` and ``memory``, in bytes, are for each oracle.
+    """
     with TemporaryDirectory(prefix="ext4writer-fuzz-", dir=folder) as scratch:
         path = os.path.join(scratch, "image")
         with open(path, "wb") as file:
@@ -108,21 +111,21 @@ class Stopped(BaseException):
 
 
 class _State:
-    """What a signal finds in a worker."""
+    """The state of a worker, for its signal handler."""
 
     is_busy = False
     is_stopping = False
 
 
 def prepare_worker() -> None:
-    """Let signals end a worker's task at once, with all that it started; for pools of processes.
+    """Let signals end a worker of a process pool immediately, with all programs that it started.
 
-    A pool takes an exception for the result of a task, and goes on with the next one.
+    To the pool, an exception is only the result of a task, after which the next task starts.
     """
 
     def stop(*_: object) -> None:
         if _State.is_stopping:
-            return  # what the first signal began must come to its end
+            return  # do not interrupt the cleanup that the first signal started
         if not _State.is_busy:
             os._exit(0)
         _State.is_stopping = True
@@ -133,7 +136,7 @@ def prepare_worker() -> None:
 
 
 def stop_workers() -> None:
-    """End the workers that this process has started; see :func:`prepare_worker`."""
+    """End the workers that this process started; see :func:`prepare_worker`."""
     for worker in multiprocessing.active_children():
         worker.terminate()
 
@@ -141,7 +144,7 @@ def stop_workers() -> None:
 def try_seed(
     seed: int, names: tuple[str, ...], seconds: float, memory: int, overrides: int
 ) -> Finding:
-    """One task of a campaign, for any process."""
+    """Run one task of a campaign, in any process."""
     if _State.is_stopping:
         raise Stopped
     _State.is_busy = True
@@ -158,7 +161,7 @@ def _try_seed(
     try:
         recipe, image = random_image(seed, overrides=overrides)
         verdicts = ask_about(image, oracles, seconds=seconds, memory=memory)
-    except Exception as error:  # a seed that this library cannot do is a finding, too
+    except Exception as error:  # a seed on which this library fails is a finding, too
         reason = f"ext4writer: crash ({type(error).__name__}: {error})"
         return Finding(seed, overrides, f"# random_recipe({seed}): {reason}\n", (), reason)
     reason = reason_to_keep(verdicts, oracles)
@@ -175,16 +178,16 @@ def run(
     memory: int = MEMORY,
     overrides: int = 1,
 ) -> Iterator[Finding]:
-    """Try ``seeds`` and yield what is worth keeping, as it comes.
+    """Try ``seeds`` and yield each finding that is worth keeping as soon as it is known.
 
-    ``folder``, which is made if it is missing, gets a line for each seed in ``results.jsonl``, and
-    ``SEED.recipe`` for what is kept. A seed that has a line of the same oracles is not tried again,
-    so the same call goes on after an interruption. ``seconds`` and ``memory``, in bytes, are for
-    each oracle. Any executor of :mod:`concurrent.futures` will do.
+    ``folder``, which is created if missing, gets a line for each seed in ``results.jsonl``, and a
+    file ``SEED.recipe`` for each seed that is kept. A seed that has a line from the same oracles is
+    not tried again, so the same call continues after an interruption. ``seconds`` and ``memory``,
+    in bytes, are for each oracle. Any executor of :mod:`concurrent.futures` will do.
 
     Raises :class:`ValueError` for an unknown oracle, :class:`OutputError` if the results in
-    ``folder`` are those of another number of ``overrides``, and :class:`WorkerError` if a worker
-    dies, with all that was done before it on disk.
+    ``folder`` were made with another number of ``overrides``, and :class:`WorkerError` if a worker
+    dies; all earlier results are then on disk.
     """
     names = tuple(Oracle.parse(name).name for name in oracles)
     folder = os.fspath(folder)
@@ -224,8 +227,8 @@ def run(
                 for future in ready:
                     if (problem := future.exception()) is not None:
                         raise WorkerError(
-                            f"a worker ended ({type(problem).__name__}: {problem}); the results so "
-                            f"far are in {folder}, and the same call goes on"
+                            f"a worker died ({type(problem).__name__}: {problem}); the results so "
+                            f"far are in {folder}, and the same command continues"
                         ) from problem
         finally:
             for future in running:
@@ -233,7 +236,7 @@ def run(
 
 
 def kept_before(seeds: range, oracles: Sequence[str], folder: str) -> set[int]:
-    """Those of ``seeds`` that earlier runs with these oracles, or more, kept in ``folder``."""
+    """The ``seeds`` that earlier runs with at least these oracles kept in ``folder``."""
     names = {Oracle.parse(name).name for name in oracles}
     return {
         row.seed
@@ -243,7 +246,7 @@ def kept_before(seeds: range, oracles: Sequence[str], folder: str) -> set[int]:
 
 
 def _end_line(file: BinaryIO) -> None:
-    """An interruption may have cut the last line off."""
+    """End the last line, which an interruption may have truncated."""
     if file.tell():
         file.seek(-1, os.SEEK_END)
         if file.read(1) != b"\n":
@@ -251,7 +254,7 @@ def _end_line(file: BinaryIO) -> None:
 
 
 def rows(results: str) -> Iterator[Row]:
-    """The lines of a file of results; one that was cut off by an interruption does not count."""
+    """Yield the lines of a file of results, without those that an interruption truncated."""
     if not os.path.isfile(results):
         return
     with open(results, "rb") as file:
@@ -267,17 +270,18 @@ def rows(results: str) -> Iterator[Row]:
 
 
 class Merged(NamedTuple):
-    """What :func:`merge` put together."""
+    """How many seeds :func:`merge` found, and how many of them are kept."""
 
     seeds: int
     kept: int
 
 
 def merge(folders: Sequence[str], into: str) -> Merged:
-    """Put the results of several folders together in ``into``, a new folder, sorted by seed.
+    """Combine the results of several folders in ``into``, sorted by seed.
 
-    What occurs twice occurs once; a seed that was tried with other oracles has a line for them.
-    Raises :class:`OutputError` for folders that do not go together, and for one without results.
+    Duplicates are dropped; a seed tried with different oracles keeps a line for each set of them.
+    Raises :class:`OutputError` if a folder has no results, or if the folders used different numbers
+    of overrides.
     """
     found: dict[tuple[int, tuple[str, ...]], tuple[Row, str]] = {}
     overrides: set[int] = set()
@@ -312,7 +316,7 @@ def shows(
     seconds: float = SECONDS,
     memory: int = MEMORY,
 ) -> str:
-    """Why a recipe is worth keeping; empty if it is not, or its image cannot be made."""
+    """Why a recipe is worth keeping; empty if it is not, or if its image cannot be made."""
     try:
         verdicts = ask_all(recipe, oracles, seconds=seconds, memory=memory)
     except Ext4WriterError:

@@ -1,4 +1,4 @@
-"""The commands that make images from seeds, try programs on them, and make findings smaller."""
+"""The commands that make images from seeds, run programs on them, and minimize findings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def parse_seeds(text: str) -> range:
-    """The seeds ``A:B``, B not among them, or the one seed ``A``; ``ValueError``."""
+    """The seeds ``A:B`` without B, or the single seed ``A``; raises ``ValueError``."""
     matched = re.fullmatch(r"([0-9]{1,18})(?::([0-9]{1,18}))?", text, re.ASCII)
     if matched is None:
         raise ValueError(f"{text!r} is neither A:B nor one number")
@@ -38,7 +38,7 @@ seeds_option = click.option(
     type=SEEDS,
     required=True,
     metavar="A:B",
-    help="The seeds from A up to B, which is not among them.",
+    help="The seeds from A up to, but not including, B; or the single seed A.",
 )
 overrides_option = click.option(
     "--overrides",
@@ -46,7 +46,7 @@ overrides_option = click.option(
     default=1,
     show_default=True,
     metavar="N",
-    help="Most fields to make wrong in an image; 0 makes images that are correct.",
+    help="Most fields to corrupt in an image; 0 makes correct images.",
 )
 oracles_option = click.option(
     "--oracle",
@@ -55,8 +55,8 @@ oracles_option = click.option(
     default=("e2fsck", "check"),
     show_default=True,
     metavar="NAME|'COMMAND {}'",
-    help="What looks at each image: a name that 'fuzz oracles' lists, or a command, in which {} is "
-    "the image. May be given again.",
+    help="A program that judges each image: a name that 'fuzz oracles' lists, or a command in "
+    "which {} stands for the image. May be repeated.",
 )
 seconds_option = click.option(
     "--timeout",
@@ -64,7 +64,7 @@ seconds_option = click.option(
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long an oracle may compute; it may wait four times as long.",
+    help="CPU time for an oracle and an image; elapsed time may be four times as long.",
 )
 memory_option = click.option(
     "--memory",
@@ -72,12 +72,12 @@ memory_option = click.option(
     default=2048,
     show_default=True,
     metavar="MIB",
-    help="How much memory an oracle may have; 0 sets no limit, as AddressSanitizer needs it.",
+    help="Memory for an oracle; 0 sets no limit, which AddressSanitizer needs.",
 )
 
 
 def _new_path(folder: str, name: str) -> str:
-    """A path for a new file; nothing that exists is written over."""
+    """The path of a new file; raises ``OutputError`` if it exists."""
     from ext4writer.errors import OutputError
 
     path = os.path.join(folder, name)
@@ -99,7 +99,7 @@ _ZEROS = bytes(4096)
 
 
 def _save(path: str, data: bytes | str) -> None:
-    """Write a new file, in which blocks of zeros are holes; nothing is left where that fails."""
+    """Write a new file in which blocks of zeros are holes; remove it if that fails."""
     with open(path, "xb") as file:
         try:
             _write_sparsely(file, data.encode() if isinstance(data, str) else data)
@@ -119,7 +119,7 @@ def _write_sparsely(file: BinaryIO, content: bytes) -> None:
     start = 0
     with memoryview(content) as view:
         for offset in range(0, len(content), len(_ZEROS)):
-            # A block at the end that is shorter than these is written.
+            # A shorter block of zeros at the end is written.
             if content.startswith(_ZEROS, offset):
                 if start < offset:
                     file.seek(start)
@@ -140,23 +140,25 @@ def _recipe(path: str) -> Recipe:
     except OSError as error:
         raise SourceError(path, f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        text = "is no recipe, which is a text; 'fuzz make' writes some"
+        text = "is not a recipe, which is a text file; 'fuzz make' writes recipes"
         raise SourceError(path, text) from error
     return Recipe.parse(text)
 
 
 @click.command(cls=GroupedCommand)
 @click.argument("name", nargs=-1)
-@click.option("-o", "--output", type=PATH, metavar="DIR", help="Write NAME.img for each.")
-@click.option("--recipes", is_flag=True, help="Print the recipe of each.")
+@click.option(
+    "-o", "--output", type=PATH, metavar="DIR", help="Write NAME.img for each shape into DIR."
+)
+@click.option("--recipes", is_flag=True, help="Print the recipe of each shape.")
 def shapes(name: tuple[str, ...], output: str | None, recipes: bool) -> None:
-    """List unusual images that are correct, one for each choice that the format leaves open."""
+    """List unusual but correct images, one for each choice that the format leaves open."""
     from ext4writer.fuzzing.shapes import shapes as all_shapes
 
     known = {shape.name: shape for shape in all_shapes()}
     unknown = [each for each in name if each not in known]
     if unknown:
-        raise click.UsageError(f"no such shape: {unknown[0]}; ext4writer fuzz shapes lists them")
+        raise click.UsageError(f"no such shape: {unknown[0]}; 'ext4writer fuzz shapes' lists them")
     chosen = [shape for shape in known.values() if not name or shape.name in name]
     small = 0
     with cancel_on_signals(at_once=True):
@@ -181,11 +183,11 @@ def shapes(name: tuple[str, ...], output: str | None, recipes: bool) -> None:
 @click.option(
     "-o", "--output", type=PATH, required=True, metavar="DIR", help="A folder for the images."
 )
-@click.option("--recipes-only", is_flag=True, help="Write the recipes, and no images.")
+@click.option("--recipes-only", is_flag=True, help="Write only the recipes, no images.")
 def make(seeds: range, overrides: int, output: str, recipes_only: bool) -> None:
-    """Make SEED.img and SEED.recipe for each seed: tree, features, layout and faults at random.
+    """Make SEED.img and SEED.recipe for each seed, with random tree, features, layout and faults.
 
-    The same seed gives the same bytes on every machine, and 'fuzz replay' makes them of the recipe.
+    The same seed makes the same bytes on every machine, and so does 'fuzz replay' from the recipe.
     """
     from ext4writer.fuzzing import random_image
 
@@ -203,10 +205,10 @@ def make(seeds: range, overrides: int, output: str, recipes_only: bool) -> None:
 @click.argument("recipe", type=PATH)
 @click.option("-o", "--output", type=PATH, metavar="IMAGE", help="The image to write.")
 @click.option("--script", is_flag=True, help="Print a Python program that makes the image.")
-@click.option("--hex", "as_hex", is_flag=True, help="Print the bytes that are wrong.")
-@click.option("--syz", is_flag=True, help="Print a program of syzkaller that mounts the image.")
+@click.option("--hex", "as_hex", is_flag=True, help="Print a hex patch with the corrupted bytes.")
+@click.option("--syz", is_flag=True, help="Print a syzkaller program that mounts the image.")
 def replay(recipe: str, output: str | None, script: bool, as_hex: bool, syz: bool) -> None:
-    """Make the image of RECIPE again, or what shows it to others."""
+    """Make the image of RECIPE again, or a script, hex patch or syzkaller program for it."""
     from ext4writer.fuzzing import witness
 
     if not (output or script or as_hex or syz):
@@ -226,7 +228,7 @@ def replay(recipe: str, output: str | None, script: bool, as_hex: bool, syz: boo
 
 
 def _parse_oracles(texts: tuple[str, ...]) -> list[Oracle]:
-    """The oracles, which must all be there; ``click.UsageError``."""
+    """The oracles; raises a usage error if one is unknown or not installed."""
     from .oracles import Oracle
 
     found = []
@@ -250,13 +252,13 @@ def _parse_oracles(texts: tuple[str, ...]) -> list[Oracle]:
     type=PATH,
     required=True,
     metavar="DIR",
-    help="A folder for results.jsonl and the recipes that are kept. What is in it already is not "
-    "tried again.",
+    help="A folder for results.jsonl and the kept recipes. Seeds that already have results there "
+    "are not tried again.",
 )
 @overrides_option
 @seconds_option
 @memory_option
-@click.option("--workers", type=Count(min=1), metavar="N", help="Processes to use.")
+@click.option("--workers", type=Count(min=1), metavar="N", help="Number of processes.")
 def run(
     seeds: range,
     oracles: tuple[str, ...],
@@ -266,10 +268,9 @@ def run(
     memory: int,
     workers: int | None,
 ) -> None:
-    """Show images of many seeds to oracles, and keep those on which they crash or disagree.
+    """Run oracles on the images of many seeds; keep those on which oracles crash or disagree.
 
-    The exit status is 1 if something was kept. It can be interrupted at any time, and the same
-    command continues.
+    The exit status is 1 if anything was kept. After an interruption, the same command continues.
     """
     from ..options import WORKERS_MAX, usable_cpus
     from .campaign import kept_before, stop_workers
@@ -277,7 +278,7 @@ def run(
 
     _parse_oracles(oracles)
     folder = _folder(output)
-    # What was kept before an interruption counts as well.
+    # Seeds kept before an interruption count as well.
     kept = kept_before(seeds, oracles, folder)
     count = workers or min(usable_cpus(), WORKERS_MAX)
     with (
@@ -312,14 +313,14 @@ def _workers(count: int) -> Executor:
     try:
         return ProcessPoolExecutor(count, initializer=prepare_worker)
     except (OSError, ImportError, NotImplementedError) as error:
-        # Semaphores that processes share need /dev/shm, which some sandboxes lack.
-        click.echo(f"one seed at a time: no processes can share the work ({error})", err=True)
+        # Shared semaphores need /dev/shm, which some sandboxes lack.
+        click.echo(f"one seed at a time: cannot start worker processes ({error})", err=True)
         return ThreadPoolExecutor(1)
 
 
 @click.command(cls=GroupedCommand)
 def oracles() -> None:
-    """List the oracles that 'fuzz run' knows by name, and whether they are installed."""
+    """List the oracles that 'fuzz run' can call by name, and whether they are installed."""
     from .oracles import ORACLES
 
     for oracle in ORACLES.values():
@@ -330,14 +331,14 @@ def oracles() -> None:
 @click.command(cls=GroupedCommand)
 @click.argument("recipe", type=PATH)
 @oracles_option
-@click.option("--shows", metavar="TEXT", help="Count only reasons that hold TEXT.")
+@click.option("--shows", metavar="TEXT", help="Keep only reasons that contain TEXT.")
 @click.option(
     "-o",
     "--output",
     type=PATH,
     metavar="FILE",
-    help="Where the smaller recipe goes; beside it go a Python script (.py), a hex patch (.hex) "
-    "and a program of syzkaller (.syz) that show the same.",
+    help="The file for the smaller recipe; next to it go a Python script (.py), a hex patch "
+    "(.hex) and a syzkaller program (.syz) for the same image.",
 )
 @seconds_option
 @memory_option
@@ -349,9 +350,9 @@ def minimize(
     timeout: float,
     memory: int,
 ) -> None:
-    """Take away what RECIPE does not need to show what it shows: fields, layout, then files.
+    """Reduce RECIPE to what still triggers its finding: first fields, then layout, then files.
 
-    Hypothesis does the work: pip install 'ext4writer[hypothesis]'.
+    This needs Hypothesis: pip install 'ext4writer[hypothesis]'.
     """
     from tempfile import TemporaryDirectory
 
@@ -360,13 +361,13 @@ def minimize(
     given = _recipe(recipe)
     asked = _parse_oracles(oracles)
     if output is not None:
-        _witness_paths(output)  # an error before all the work
+        _witness_paths(output)  # fail before the work, not after
 
     def reason(one: Recipe) -> str:
         return reason_of(one, asked, seconds=timeout, memory=memory << 20)
 
     with cancel_on_signals(at_once=True), TemporaryDirectory(prefix="ext4writer-") as scratch:
-        # It would put a folder into the one that the command runs in.
+        # Otherwise Hypothesis creates a folder in the current directory.
         os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", scratch)
         try:
             from ext4writer.fuzzing.minimize import minimize as make_smaller
@@ -377,7 +378,7 @@ def minimize(
         found = reason(given)
         wanted = shows if shows is not None else _kind(found)
         if not wanted or wanted not in found:
-            raise click.UsageError(f"{recipe} shows nothing to these oracles")
+            raise click.UsageError(f"{recipe} triggers no such finding with these oracles")
         smaller = make_smaller(given, lambda one: wanted in reason(one))
         if output is not None:
             _save_witnesses(output, smaller)
@@ -385,7 +386,7 @@ def minimize(
 
 
 def _witness_paths(output: str) -> tuple[str, str, str, str]:
-    """The recipe, and the script, the hex patch and the program beside it; all are new."""
+    """The paths of recipe, script, hex patch and syzkaller program; raises if one exists."""
     folder, name = os.path.split(output)
     base = name.removesuffix(".recipe")
     recipe, script, as_hex, syz = (
@@ -408,17 +409,17 @@ def _save_witnesses(output: str, recipe: Recipe) -> None:
 
 
 def _kind(reason: str) -> str:
-    """A reason without what may differ from image to image."""
+    """The part of a reason that does not vary between images."""
     return reason.partition(" (")[0]
 
 
 @click.command(cls=GroupedCommand)
 @click.argument("folders", type=PATH, nargs=-1, required=True)
 @click.option(
-    "-o", "--output", type=PATH, required=True, metavar="DIR", help="A new folder for all of it."
+    "-o", "--output", type=PATH, required=True, metavar="DIR", help="A folder without results."
 )
 def merge(folders: tuple[str, ...], output: str) -> None:
-    """Put the results of several campaigns together, such as those of several machines."""
+    """Combine the results of several campaigns, such as those of several machines."""
     from ext4writer.errors import OutputError
 
     from .campaign import RESULTS
@@ -431,7 +432,7 @@ def merge(folders: tuple[str, ...], output: str) -> None:
 
 
 AFL_LARGEST = 1 << 20
-"""Bytes of a seed, at most: MAX_FILE in config.h of AFL++, which skips larger ones."""
+"""Largest seed in bytes: MAX_FILE in config.h of AFL++, which skips larger ones."""
 
 
 @click.command(cls=GroupedCommand)
@@ -440,12 +441,12 @@ AFL_LARGEST = 1 << 20
     "--for",
     "program",
     type=click.Choice(["afl", "syzkaller"]),
-    help="Write seeds as this fuzzer takes them: for AFL++ and libFuzzer images without a journal, "
-    "of at most 1 MiB, and nothing else; for syzkaller programs that 'syz-db pack' takes.",
+    help="Write seeds for this fuzzer: for AFL++ and libFuzzer only images without a journal, of "
+    "at most 1 MiB; for syzkaller, programs that 'syz-db pack' accepts.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def corpus(output: str | None, program: str | None, as_json: bool) -> None:
-    """Make a small corpus in which all pairs of features, sizes and kinds of files occur."""
+    """Make a small corpus that covers all pairs of features, sizes and file types."""
     from ext4writer.fuzzing.pairs import corpus as all_of_it
 
     if program and output is None:
@@ -463,7 +464,7 @@ def corpus(output: str | None, program: str | None, as_json: bool) -> None:
         }
         click.echo(json.dumps(rows, indent=2))
         return
-    click.echo(f"{len(made.recipes)} images hold {made.pairs} pairs")
+    click.echo(f"{len(made.recipes)} images cover {made.pairs} pairs")
     for first, second in made.impossible:
         click.echo(f"  not together: {first} and {second}")
 

@@ -1,8 +1,8 @@
-"""Readers of ext4 by others, each walking over an image: ``python -m ... READER IMAGE``.
+"""Foreign readers of ext4, each of which reads all of an image: ``python -m ... READER IMAGE``.
 
-It runs in a process of its own, where it may crash, or take as long as it likes. An exception is
-an answer, as readers raise them for what is wrong; so all that is left to find is a crash or a hang
-of theirs. The way is bounded in depth, names and bytes, so that neither is one of ours.
+A reader runs in a separate process, where it may crash or hang. An exception is a normal answer,
+because readers raise exceptions for corruption; only a crash or a hang is a finding. The walk is
+limited in depth, names and bytes, so that it does not hang by itself.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from typing import Any
 
 DEPTH = 9
 MOST = 500
-"""Files that are looked at."""
+"""Most entries to visit."""
 PIECE = 1 << 18
-"""Bytes that are read of each."""
+"""Bytes to read from each file."""
 
 
 class Walk:
-    """A bounded way through a tree."""
+    """A bounded walk through a tree."""
 
     def __init__(self) -> None:
         self.left = MOST
 
     def children(self, names: Iterable[Any]) -> Iterable[Any]:
-        """Those of ``names`` for which there is still time."""
+        """Yield ``names`` until the limit of the walk is reached."""
         for name in names:
             if self.left <= 0:
                 return
@@ -42,7 +42,7 @@ class Walk:
 
 
 def pytsk3(image: str) -> None:
-    """The Sleuth Kit."""
+    """Read an image with The Sleuth Kit."""
     import pytsk3
 
     walk = Walk()
@@ -66,7 +66,7 @@ def pytsk3(image: str) -> None:
 
 
 def dissect(image: str) -> None:
-    """dissect.extfs."""
+    """Read an image with dissect.extfs."""
     from dissect.extfs import ExtFS
 
     walk = Walk()
@@ -89,7 +89,7 @@ def dissect(image: str) -> None:
 
 
 def ext4(image: str) -> None:
-    """The package ext4."""
+    """Read an image with the package ext4."""
     import ext4
 
     walk = Walk()
@@ -113,7 +113,7 @@ def ext4(image: str) -> None:
 
 
 def fsext(image: str) -> None:
-    """libfsext."""
+    """Read an image with libfsext."""
     import pyfsext
 
     walk = Walk()
@@ -137,9 +137,9 @@ def fsext(image: str) -> None:
 
 
 def grub(image: str) -> None:
-    """grub-fstest: the list of each directory, and the beginning of each file."""
+    """List each directory and read the beginning of each file with grub-fstest."""
     walk = Walk()
-    walk.left = 40  # each is a process
+    walk.left = 40  # each one starts a process
 
     def ask(*words: str) -> bytes:
         done = subprocess.run(  # noqa: S603
@@ -165,7 +165,7 @@ def grub(image: str) -> None:
 
 
 def fuse2fs(image: str) -> None:
-    """fuse2fs, mounted in a name space that ends with this process: it reads, then it writes."""
+    """Read, then write through fuse2fs in a mount namespace that ends with this process."""
     with tempfile.TemporaryDirectory(prefix="ext4writer-fuse-") as scratch:
         copy, point = Path(scratch, "copy"), Path(scratch, "point")
         copy.write_bytes(Path(image).read_bytes())
@@ -193,12 +193,12 @@ def fuse2fs(image: str) -> None:
 
 
 def _is_mounted(point: Path) -> bool:
-    """By the system's table: a root that cannot be read would make ``ismount`` say no."""
+    """Whether it is in the mount table; ``os.path.ismount`` fails if the root is unreadable."""
     return f" {point} " in Path("/proc/self/mounts").read_text()
 
 
 def read_all(folder: Path) -> None:
-    """Walk over a mounted file system and read it; what is wrong in it makes calls fail."""
+    """Walk over a mounted file system and read it; ignore calls that fail because of corruption."""
     walk = Walk()
 
     def go(path: Path, depth: int) -> None:
@@ -218,7 +218,7 @@ def read_all(folder: Path) -> None:
 
 
 def write_some(folder: Path) -> None:
-    """Make, change and remove files in a mounted file system."""
+    """Create, change and remove files in a mounted file system."""
     read_all(folder)
     with suppress(OSError):
         for name in os.listdir(folder)[:20]:
@@ -240,7 +240,7 @@ def write_some(folder: Path) -> None:
 
 
 def _end_like(status: int) -> None:
-    """End by the signal that ended a program that was asked; 125 if Python ignores that one."""
+    """End this process by the signal that ended a reader; with status 125 if that fails."""
     number = -status
     if number != signal.SIGKILL:
         signal.signal(number, signal.SIG_DFL)

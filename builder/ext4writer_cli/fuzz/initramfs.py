@@ -1,4 +1,4 @@
-"""An initramfs: an archive of busybox, kernel modules, a script and whatever else is needed."""
+"""Builds an initramfs: busybox, kernel modules, a script and other files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path, PurePosixPath
 
 
 class Archive:
-    """A cpio archive in the form "newc" that the kernel unpacks (buffer-format.rst)."""
+    """A cpio archive in the format "newc" that the kernel unpacks (buffer-format.rst)."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
         self._names: set[str] = set()
 
     def directory(self, path: str) -> None:
-        """Add a directory and those above it."""
+        """Add a directory and its missing parents."""
         parts = path.strip("/").split("/")
         for depth in range(1, len(parts) + 1):
             name = "/".join(parts[:depth])
@@ -26,7 +26,7 @@ class Archive:
                 self._add(name, stat.S_IFDIR | 0o755, b"")
 
     def file(self, path: str, data: bytes, mode: int = 0o755) -> None:
-        """Add a regular file; the first one of a name stays."""
+        """Add a regular file, unless there is one of that name already."""
         name = path.strip("/")
         if "/" in name:
             self.directory(str(PurePosixPath(name).parent))
@@ -43,14 +43,14 @@ class Archive:
         self._names.add(name)
         self._pieces.append(_member(name, mode, data, device, len(self._names)))
 
-    def whole(self) -> bytes:
-        """The whole archive, not compressed."""
+    def uncompressed(self) -> bytes:
+        """The archive with its trailer, not compressed."""
         return b"".join([*self._pieces, _member("TRAILER!!!", 0, b"", (0, 0), 0)])
 
-    def packed(self) -> bytes:
-        """The archive, hardly compressed: a guest is slow at unpacking, a host fast at reading."""
+    def compressed(self) -> bytes:
+        """The archive compressed at the fastest level, since an emulated guest is slow."""
         compressor = zlib.compressobj(1, wbits=31)
-        return compressor.compress(self.whole()) + compressor.flush()
+        return compressor.compress(self.uncompressed()) + compressor.flush()
 
 
 def _member(name: str, mode: int, data: bytes, device: tuple[int, int], ino: int) -> bytes:
@@ -61,10 +61,10 @@ def _member(name: str, mode: int, data: bytes, device: tuple[int, int], ino: int
 
 
 def modules(folder: Path, wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """File name and bytes of each wanted module below ``folder``, after those that it depends on.
+    """Yield (file name, content) of each module in ``wanted``, after those it depends on.
 
-    What is not there is taken to be part of the kernel. The dependencies are read from the modules,
-    as a package that was only unpacked has no modules.dep.
+    Modules missing below ``folder`` are assumed to be built into the kernel. Dependencies are read
+    from the modules, because a package that was only unpacked has no modules.dep.
     """
     found = {
         plain_name(path).removesuffix(".ko").replace("-", "_"): path
@@ -89,12 +89,12 @@ def modules(folder: Path, wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
 
 
 def plain_name(path: Path) -> str:
-    """The name of a module's file, without what says how it is compressed."""
+    """The file name of a module without its compression suffix."""
     return re.sub(r"\.(xz|zst|gz)$", "", path.name)
 
 
 def module_bytes(path: Path) -> bytes:
-    """The module, decompressed."""
+    """The decompressed module."""
     data = path.read_bytes()
     if path.suffix == ".xz":
         return lzma.decompress(data)

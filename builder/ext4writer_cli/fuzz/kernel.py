@@ -1,8 +1,8 @@
 """A Linux kernel as an oracle: a guest that mounts one image after another.
 
-The guest is a machine of QEMU with one disk. An image is copied into the file of that disk, and
-the guest is notified and answers over the serial line. It stays until it crashes or hangs, or until
-a file system cannot be unmounted, so that thousands of images share the seconds of its start.
+The guest is a QEMU machine with one disk. An image is copied into the file of that disk; then the
+guest receives a command and answers over the serial line. The guest is kept until it crashes or
+hangs, or until a file system cannot be unmounted, because its start takes seconds.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from .machine import Machine, MachineError
 from .programs import PATIENCE
 
 MODULES = ("virtio_pci", "virtio_blk", "crc32c-intel", "crc32c_generic", "ext4", "quota_v2")
-"""Loaded as far as they are no part of the kernel itself."""
+"""Modules to load, unless they are built into the kernel."""
 DISK = 64 << 20
-"""Bytes of the guest's disk, for images that are not larger."""
+"""Initial size of the guest's disk in bytes; larger images enlarge it."""
 BOOT_SECONDS = 120.0
 STARTS = 3
-"""How often a start is tried."""
+"""How often to try to start the guest."""
 BUGS = re.compile(
     r"^.*?((?:Kernel panic - not syncing|BUG|WARNING|KASAN|UBSAN|Oops|general protection fault"
     r"|INFO: task|watchdog: BUG|rcu: INFO|kernel BUG at)[^\n]*)",
     re.MULTILINE,
 )
-"""What a kernel says of itself; the first such line is the reason."""
+"""Log messages about a bug in the kernel; the first one is the reason."""
 COMPLAINTS = re.compile(r"(EXT4-fs (?:error|warning)[^\n]*|JBD2: [^\n]*|EXT4-fs \(vda\)[^\n]*)")
 
 USUAL = (
     *("mounted filesystem", "unmounting filesystem", "recovery complete", "re-mounted"),
     *("write access will be enabled", "INFO:", "Mount option"),
-    # Of orphans, which are no fault.
+    # Messages about orphans, which are not corruption.
     *("orphan cleanup on readonly fs", " deleted", " cleaned up"),
 )
 
@@ -56,7 +56,7 @@ stty -echo
 cd /
 dmesg -c >/dev/null
 echo "==== ready ===="
-# Nobody asks any more, when it has been quiet for so long.
+# After so long without a command, the host has given up this guest.
 while read -t 900 word; do
   sh /look 2>&1 | tail -c 2000
   echo "==== kernel log ===="
@@ -103,9 +103,10 @@ class KernelFiles(NamedTuple):
 
 
 def find_kernel(text: str) -> KernelFiles:
-    """The kernel at ``text``: its file, or the folder of an unpacked package; "" is this machine's.
+    """The kernel at ``text``: its file, or the folder of an unpacked package.
 
-    Raises :class:`FileNotFoundError` that says what to do.
+    An empty text means this machine's newest kernel. Raises :class:`FileNotFoundError` with a
+    remedy.
     """
     place = Path(text or "/")
     if place.is_dir():
@@ -128,7 +129,7 @@ def find_kernel(text: str) -> KernelFiles:
 
 
 def initramfs(kernel: KernelFiles, busybox: Path) -> bytes:
-    """The archive that the guest starts from."""
+    """The compressed archive that the guest boots from."""
     archive = Archive()
     archive.device("dev/console", 5, 1)
     archive.device("dev/null", 1, 3)
@@ -139,11 +140,11 @@ def initramfs(kernel: KernelFiles, busybox: Path) -> bytes:
         names.append(name)
     archive.file("look", LOOK.encode())
     archive.file("init", INIT.replace("MODULES", " ".join(names)).encode())
-    return archive.packed()
+    return archive.compressed()
 
 
 class Guest:
-    """A kernel that mounts images. One thread at a time may ask it."""
+    """A kernel that mounts images, for one thread at a time."""
 
     def __init__(self, text: str) -> None:
         self._kernel = find_kernel(text)
@@ -160,7 +161,7 @@ class Guest:
         self._size = DISK
 
     def look(self, image: str, seconds: float) -> str:
-        """Let the guest mount ``image``, and return what it says.
+        """Let the guest mount ``image``, and return its output.
 
         Raises :class:`MachineError` if it crashes or hangs.
         """
@@ -174,7 +175,7 @@ class Guest:
             self._stop()
             raise
         if "==== stuck ====" in said or BUGS.search(said):
-            self._stop()  # the next image needs a kernel that is intact
+            self._stop()  # the next image needs an intact kernel
         return said
 
     def _put(self, image: str) -> None:
@@ -190,7 +191,7 @@ class Guest:
         arguments = (
             *("-M", "q35,accel=tcg", "-kernel", str(self._kernel.image)),
             *("-initrd", str(self._folder / "initrd"), "-append"),
-            # A busy host may keep the timer from ticking while the kernel looks whether it does.
+            # On a busy host the timer may not tick while the kernel checks whether it works.
             "console=ttyS0 quiet panic=-1 oops=panic mitigations=off no_timer_check",
         )
         said = ""
@@ -214,7 +215,7 @@ class Guest:
             self._machine = None
 
     def close(self) -> None:
-        """Switch it off and remove its files."""
+        """Switch the guest off and remove its files."""
         self._stop()
         self._scratch.cleanup()
 
@@ -224,29 +225,29 @@ _lock = threading.Lock()
 
 
 def guest(text: str) -> Guest:
-    """The guest of this process for the kernel at ``text``, for one thread at a time."""
+    """The guest of this process for the kernel at ``text``, started on first use."""
     key = os.getpid(), text
     if key not in _guests:
         _guests[key] = made = Guest(text)
-        # At the end of a process of multiprocessing, too.
+        # Unlike atexit, Finalize also runs when a worker of multiprocessing ends.
         Finalize(made, made.close, exitpriority=10)
     return _guests[key]
 
 
 def look(text: str, image: str, seconds: float) -> str:
-    """Ask the guest of this process; see :meth:`Guest.look`."""
+    """Let the guest of this process mount ``image``; see :meth:`Guest.look`."""
     with _lock:
         return guest(text).look(image, seconds)
 
 
 def bug(said: str) -> str:
-    """The first line with which a kernel says that it has a bug; empty if there is none."""
+    """The first log message about a bug in the kernel, or ``""``."""
     found = BUGS.search(said)
     return found[1][:200] if found else ""
 
 
 def complaint(said: str) -> str:
-    """The first line about the image in the kernel's log; empty if there is none."""
+    """The first log message about corruption in the image, or ``""``."""
     log = said.partition("==== kernel log ====")[2]
     lines = [line for line in COMPLAINTS.findall(log) if not _is_usual(line)]
     return lines[0][:200] if lines else ""

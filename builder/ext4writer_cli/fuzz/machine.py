@@ -1,4 +1,4 @@
-"""A machine in QEMU that is spoken to over its serial console."""
+"""A virtual machine in QEMU, controlled over its serial console."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ COMMON = (
     *("-cpu", "max", "-m", "256M", "-nodefaults", "-no-reboot", "-rtc", "base=2030-01-01"),
     *("-display", "none", "-serial", "stdio", "-monitor", "none"),
 )
-"""What all machines have. The clock is ahead of all times in an image, and always the same."""
+"""Options of all machines. The fixed clock is later than all times in an image."""
 
 
 BUSY = 5
-"""By the clock a machine may take this many times as long as it computes, for a busy host."""
+"""Ratio of the limit on elapsed time to that on CPU time, because the host may be busy."""
 
 
 class MachineError(Exception):
-    """A machine ended, or said nothing for too long."""
+    """A machine ended, or did not answer in time."""
 
     def __init__(self, how: Literal["ended", "hung"], console: str) -> None:
         self.how = how
         self.console = console
-        """What it said since the last question."""
+        """The output since the last command."""
         super().__init__(f"the machine {how}\n{console}")
 
 
 class Machine:
-    """A running machine. Close it."""
+    """A running machine, which the caller must close."""
 
     def __init__(self, arguments: Sequence[str], drive: Path, *, snapshot: bool) -> None:
         name = str(drive.absolute()).replace(",", ",,")
@@ -48,7 +48,7 @@ class Machine:
         self._unread = ""
 
     def send(self, text: str) -> None:
-        """Type a line. What the machine has said before it is forgotten."""
+        """Type a line, after discarding unread output; raises :class:`MachineError`."""
         assert self._process.stdin is not None
         self._unread = ""
         try:
@@ -58,9 +58,9 @@ class Machine:
             raise MachineError("ended", "") from None
 
     def until(self, end: str, seconds: float) -> str:
-        """What the machine says before ``end``; :class:`MachineError` if that does not come.
+        """Return the output before ``end``; raises :class:`MachineError` if that does not appear.
 
-        It may take ``seconds`` of processor time, and five times as long by the clock.
+        The machine may use ``seconds`` of CPU time, and ``BUSY`` times as much elapsed time.
         """
         assert self._process.stdout is not None
         channel = self._process.stdout.fileno()
@@ -80,7 +80,7 @@ class Machine:
         return found
 
     def _processor_seconds(self) -> float:
-        """What QEMU has computed; 0 where the system does not say."""
+        """The CPU time that QEMU has used; 0 if the system does not report it."""
         try:
             fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(") ")[2].split()
         except OSError:
@@ -89,6 +89,6 @@ class Machine:
         return (int(fields[11]) + int(fields[12])) / ticks
 
     def close(self) -> None:
-        """Switch it off."""
+        """Switch the machine off."""
         self._process.kill()
         self._process.communicate()

@@ -1,4 +1,4 @@
-"""Programs, machines and functions that say what they think of an image."""
+"""Oracles: programs, virtual machines and functions that judge an image."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from .machine import PROGRAM, MachineError
 from .programs import Limits, run
 
 Answer = Literal["clean", "problems", "error", "crash", "hang", "missing"]
-"""Nothing wrong; something wrong; cannot be read at all; ended by a signal or a sanitizer; took too
-long; the program is not installed."""
+"""``clean``: no problem. ``problems``: some problem. ``error``: the image cannot be read.
+``crash``: ended by a signal or a sanitizer. ``hang``: took too long. ``missing``: not installed."""
 
 CRASHES = (
     *(b"AddressSanitizer", b"runtime error:", b"MemorySanitizer", b"LeakSanitizer"),
-    b"SIGSEGV",  # e2fsck says so itself, and ends with a status
+    b"SIGSEGV",  # e2fsck catches the signal, prints this and exits with a status
 )
-"""What a program says that has crashed without a signal."""
+"""Output of programs that crash without being killed by a signal."""
 _NO_ADVICE = "no_optimize_extents"
-"""Trees of extents that could have fewer blocks are no problem (e2fsck(8))."""
+"""Option of e2fsck(8) not to report extent trees that could be smaller."""
 PROBLEMS_LEFT = 4
-"""Exit status of fsck: errors that are not corrected, alone or with others."""
+"""Bit in the exit status of fsck(8): uncorrected errors are left."""
 
 
 class Verdict(NamedTuple):
-    """What one oracle said of one image."""
+    """The verdict of one oracle on one image."""
 
     oracle: str
     answer: Answer
@@ -51,27 +51,27 @@ class Verdict(NamedTuple):
 
 
 class Oracle(NamedTuple):
-    """A program that gets the path of an image, a machine, or a function of this library."""
+    """A program that is passed the path of an image, a machine, or a function of this library."""
 
     name: str
     command: tuple[str, ...] = ()
-    """``{}`` stands for the image; without a command the function of this name is called."""
+    """``{}`` stands for the image; without a command, the function or machine of this name runs."""
     judges: bool = False
-    """Whether it says if an image is right, so that two of them can be compared."""
+    """Whether it decides if an image is correct, so that verdicts can be compared."""
     has_problem_log: bool = False
     recovery: tuple[str, ...] = ()
-    """What recovers a copy first, where a journal or orphans wait for that."""
+    """The command that first recovers a copy of an image with a dirty journal or orphans."""
     left: tuple[str, ...] = ()
-    """Problems that it may leave."""
+    """Problem codes that the recovery may leave."""
     stdin: str = ""
     needs: tuple[tuple[str, str], ...] = ()
-    """Programs, modules of Python and files, each with what brings it."""
+    """(Program, Python module or absolute path; how to install it)."""
     argument: str = ""
-    """What follows the colon in the name: a kernel, or the ROM of a boot loader."""
+    """The text after the colon in the name: a kernel, or the ROM of a boot loader."""
 
     @classmethod
     def parse(cls, text: str) -> Oracle:
-        """An oracle by its name, or a command with ``{}`` in it; ``ValueError`` for others."""
+        """Return the oracle of this name, or one for a command with ``{}``; else ``ValueError``."""
         if text in ORACLES:
             return ORACLES[text]
         kind, colon, argument = text.partition(":")
@@ -84,7 +84,7 @@ class Oracle(NamedTuple):
         return cls(text, words)
 
     def missing(self) -> str:
-        """What has to be installed, and how; empty if all is there."""
+        """What must be installed, and how; empty if nothing is missing."""
         for name, remedy in self.needs:
             if name.startswith("/"):
                 is_there = os.path.exists(name)
@@ -105,7 +105,7 @@ class Oracle(NamedTuple):
         return ""
 
     def ask(self, image: str, limits: Limits = Limits()) -> Verdict:  # noqa: B008 (a tuple)
-        """Let it look at the image at the path ``image``, which it must not change."""
+        """Return the verdict on the image at the path ``image``, which is not changed."""
         if missing := self.missing():
             return Verdict(self.name, "missing", missing)
         if self.name in _FUNCTIONS:
@@ -132,21 +132,21 @@ class Oracle(NamedTuple):
                 return "hang", f"no answer in {limits.seconds:g} s"
             if ended.status < 0:
                 return "crash", f"signal {-ended.status}"
-            if crash := _crash(ended.noise):
+            if crash := _crash(ended.output):
                 return "crash", crash
         if self.has_problem_log:
             problems = _problems(log)
             if excused and set(problems) <= set(excused):
                 return "clean", ""
             if ended.status & ~PROBLEMS_LEFT:
-                return "error", _last_line(ended.noise)
+                return "error", _last_line(ended.output)
             clean = not problems and not ended.status
             return ("clean" if clean else "problems"), " ".join(problems)
-        return ("error" if ended.status else "clean"), _last_line(ended.noise)
+        return ("error" if ended.status else "clean"), _last_line(ended.output)
 
 
 def _needs_recovery(image: str) -> bool:
-    """Whether a journal or orphans of an image wait for recovery, if that can be said."""
+    """Whether the image has a dirty journal or orphans; False if it cannot be read."""
     try:
         with open_image(image, on_damage=lambda _: None) as opened:
             return opened.format.needs_recovery or has_orphans(opened)
@@ -170,14 +170,16 @@ def _problems(log: str) -> list[str]:
     return re.findall(r'<problem[^>]* code="(0x[0-9a-fA-F]+)"', text)
 
 
-def _last_line(noise: bytes) -> str:
-    lines = noise.decode("utf-8", "replace").strip().splitlines()
+def _last_line(output: bytes) -> str:
+    lines = output.decode("utf-8", "replace").strip().splitlines()
     return lines[-1][:200] if lines else ""
 
 
-def _crash(noise: bytes) -> str:
-    """The line in which a program says that it has crashed; empty if it does not."""
-    found = next((line for line in noise.splitlines() if any(map(line.__contains__, CRASHES))), b"")
+def _crash(output: bytes) -> str:
+    """The line in which a program reports its own crash, or ``""``."""
+    found = next(
+        (line for line in output.splitlines() if any(map(line.__contains__, CRASHES))), b""
+    )
     return found.decode("utf-8", "replace").strip()[:200]
 
 
@@ -189,14 +191,14 @@ def _check(image: str) -> tuple[Answer, str]:
             result = check_opened(opened, met, data=True)
     except Ext4WriterError as error:
         return "error", str(error)
-    except Exception as error:  # a bug of ours is what is looked for
+    except Exception as error:  # a bug in this library is a finding
         return "crash", f"{type(error).__name__}: {error}"
     first = next((str(problem) for problem in result.problems), "")
     return ("clean" if result.is_clean else "problems"), first
 
 
 def _read(image: str) -> tuple[Answer, str]:
-    """The reader of this library, over all names, contents and attributes."""
+    """The reader of this library, applied to all names, content and attributes."""
     damage: list[DamageError] = []
     try:
         with open_image(image, replay=True, on_damage=damage.append) as opened:
@@ -259,7 +261,7 @@ MACHINES = {
     "kernel": _MachineOracle(_kernel, kernel.find_kernel),
     "u-boot": _MachineOracle(_u_boot, u_boot.find_rom),
 }
-"""Oracles in QEMU, whose name may end in a colon and a file."""
+"""Oracles in QEMU; a colon and a file may follow their names."""
 
 _QEMU = (PROGRAM, "apt-get install qemu-system-x86")
 _DEBUGFS = """\
@@ -282,7 +284,7 @@ dump_mmp
 list_quota user
 orphan_inodes
 """
-"""What debugfs is asked; commands that it does not know do no harm."""
+"""Commands for debugfs; those that it does not have do no harm."""
 
 
 def _reader(name: str, *needs: tuple[str, str], before: tuple[str, ...] = ()) -> Oracle:
@@ -305,7 +307,7 @@ ORACLES: dict[str, Oracle] = {
             judges=True,
             has_problem_log=True,
             recovery=("e2fsck", "-y", "-E", "journal_only", "{}"),
-            # e2fsck 1.47.0 clears the orphan file only after a whole check.
+            # e2fsck 1.47.0 clears the orphan file only after a full check.
             left=("0x06000c", "0x060009"),
         ),
         _program("debugfs", ("debugfs", "{}"), "e2fsprogs")._replace(stdin=_DEBUGFS),
@@ -327,4 +329,4 @@ ORACLES: dict[str, Oracle] = {
         Oracle("kernel", needs=(_QEMU, ("busybox", "apt-get install busybox-static"))),
     )
 }
-"""Oracles that come with this library, by name; what they need must be installed."""
+"""Name -> oracle; the programs that they need must be installed."""

@@ -10,21 +10,21 @@ from .machine import Machine
 from .programs import PATIENCE
 
 ROMS = ("/usr/lib/u-boot/qemu-x86/u-boot.rom", "/usr/lib/u-boot/qemu-x86_64/u-boot.rom")
-"""Where Debian's package u-boot-qemu has it."""
+"""Paths in Debian's package u-boot-qemu."""
 PROMPT = "\n=> "
 AUTOBOOT = "Hit any key to stop autoboot"
 ADDRESS = 0x1000000
 ROW = re.compile(r"^(<DIR>|<SYM>|     ) +(\d+) (.*)$", re.MULTILINE)
 NAME = re.compile(r"[\w.,+=@%-]+", re.ASCII)
-"""Names that need no care at U-Boot's prompt; the others are listed only."""
+"""Names that need no quoting at U-Boot's prompt; files with other names are only listed."""
 COMPLAINT = re.compile(r"(?i)error|invalid|unsupported|bad |not found|unable|unrecognized|\*\*")
 BOOT_SECONDS = 120.0
 MOST = 60
-"""Files that are loaded."""
+"""Most entries to visit."""
 
 
 def find_rom(text: str) -> Path:
-    """The ROM at ``text``, or Debian's; :class:`FileNotFoundError` that says what to do."""
+    """The ROM at ``text``, or else Debian's; raises :class:`FileNotFoundError` with a remedy."""
     for place in (text,) if text else ROMS:
         if Path(place).is_file():
             return Path(place)
@@ -34,7 +34,7 @@ def find_rom(text: str) -> Path:
 
 
 def look(text: str, image: str, seconds: float) -> str:
-    """Let U-Boot walk over ``image``, and return what it says.
+    """Let U-Boot list and load the files in ``image``, and return its output.
 
     Raises :class:`MachineError` if it crashes or hangs.
     """
@@ -72,8 +72,8 @@ def look(text: str, image: str, seconds: float) -> str:
 
 
 def complaint(said: str) -> str:
-    """The first line in which U-Boot says that it cannot read something; empty if there is none."""
+    """The first line in which U-Boot reports that it cannot read something, or ``""``."""
     if ROW.search(said) is None:
-        return "it lists nothing"
+        return "it lists no entries"
     lines = said.splitlines()
     return next((line.strip()[:200] for line in lines if COMPLAINT.search(line)), "")

@@ -1,4 +1,4 @@
-"""The closure that the options of the command name."""
+"""Reads the closure that the options of the command name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .options import ClosureOptions
 
 @dataclass(frozen=True)
 class Context:
-    """How a closure is read."""
+    """What reading a closure needs besides store paths."""
 
     options: ClosureOptions
     spool: Spool
@@ -29,36 +29,39 @@ class Context:
 
 
 def check_options(options: ClosureOptions) -> None:
-    """Raise a usage error unless ``options`` name one closure in one place."""
+    """Raise a usage error unless ``options`` name exactly one closure."""
     if options.closure is not None:
         for name in ("store_paths", "registration"):
             if getattr(options, name) is not None:
                 raise click.UsageError(
-                    f"--closure has store paths and a registration; --{name.replace('_', '-')} "
-                    "contradicts it"
+                    f"--closure contains store paths and a registration; omit it or "
+                    f"--{name.replace('_', '-')}"
                 )
     listed = options.closure is not None or options.store_paths is not None
     if options.nar and (listed or options.cache is not None):
-        raise click.UsageError("--nar names store paths itself; give no others")
+        raise click.UsageError(
+            "--nar names store paths itself; do not combine it with --closure, --store-paths or "
+            "--cache"
+        )
     if options.root and options.cache is None:
         raise click.UsageError("--root needs --cache")
     if not (listed or options.nar or options.root):
         raise click.UsageError("give --closure, --store-paths, --cache with --root, or --nar")
     compared = options.closure or options.registration or options.cache
     if options.verify and not compared:
-        raise click.UsageError("--verify has nothing to compare with: give a --registration")
+        raise click.UsageError("--verify has nothing to compare with; add --registration")
     if options.store_dir is not None and (options.cache is not None or options.nar):
-        raise click.UsageError("--store-dir is no place to look for what --cache or --nar has")
+        raise click.UsageError("--store-dir cannot be combined with --cache or --nar")
 
 
 def without_registration(options: ClosureOptions) -> ClosureOptions:
-    """The same store paths, with a registration that is computed.
+    """Return options for the same store paths without their registration, to compute it.
 
-    Raises a usage error where ``options`` ask for what only one that is given can do.
+    Raises a usage error if ``options`` require a given registration.
     """
     check_options(options)
     if options.registration is not None:
-        raise click.UsageError("--registration is what this command makes")
+        raise click.UsageError("this command computes the registration; omit --registration")
     if options.closure is None:
         return options
     listed = os.path.join(options.closure, "store-paths")
@@ -68,7 +71,7 @@ def without_registration(options: ClosureOptions) -> ClosureOptions:
 
 
 def read_named_closure(context: Context) -> Closure:
-    """Read the closure that the options name; ``NixError`` for one that is not whole."""
+    """Read the closure that the options name; raises ``NixError`` if it is incomplete."""
     options = context.options
     registration = options.registration
     if options.closure is not None:
@@ -94,14 +97,14 @@ def read_named_closure(context: Context) -> Closure:
     except OutputError as error:
         if error.path != SPOOL or context.spool.folder is None:
             raise
-        # The library does not know where the file lies, as it has no name.
+        # The spool has no name, so the library cannot say which directory it is in.
         raise OutputError(context.spool.folder, f"{SPOOL} {error.problem}") from error
 
 
 def _listed(options: ClosureOptions) -> list[str]:
-    """The names that a file lists, and those that stand in the command.
+    """The base names of store paths that files and --root list.
 
-    There may be none where a registration says so too, as for an image that holds files alone.
+    The list may be empty with a registration, as for an image that holds only other files.
     """
     names = []
     if options.closure is not None:
@@ -116,7 +119,7 @@ def _listed(options: ClosureOptions) -> list[str]:
 
 
 def _name(path: str, where: str) -> str:
-    """The base name of a store path that is given whole or by its base name."""
+    """The base name of a store path that is given in full or by its base name."""
     if "/" in path:
         return base_name(path, where)
     check_base_name(path, where)
@@ -124,7 +127,7 @@ def _name(path: str, where: str) -> str:
 
 
 def _archives(named: tuple[str, ...]) -> dict[str, str]:
-    """The files of archives by the base names of their store paths."""
+    """Base name of a store path -> path of its archive."""
     archives: dict[str, str] = {}
     for text in named:
         name, file = _named_archive(text)
@@ -135,7 +138,7 @@ def _archives(named: tuple[str, ...]) -> dict[str, str]:
 
 
 def _named_archive(text: str) -> tuple[str, str]:
-    """The base name and the file of ``PATH=FILE``; both may hold further equals signs."""
+    """Split ``PATH=FILE``, both of which may contain equals signs, into base name and file."""
     first, _, file = text.partition("=")
     path = first
     while file and not os.path.exists(file) and "=" in file:

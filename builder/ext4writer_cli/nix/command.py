@@ -27,15 +27,15 @@ from ..signals import cancel_on_signals
 from .options import ClosureOptions, ContentOptions, NixImageOptions, WorkOptions
 
 
-class GroupedGroup(RemembersOrder, click.Group):
-    """A command with commands of its own, and headings on its help page."""
+class GroupWithHeadings(RemembersOrder, click.Group):
+    """A command with subcommands, and with headings on its help page."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         format_groups(self, ctx, formatter)
         self.format_commands(ctx, formatter)
 
 
-@click.group(cls=GroupedGroup, invoke_without_command=True, no_args_is_help=False)
+@click.group(cls=GroupWithHeadings, invoke_without_command=True, no_args_is_help=False)
 @click.option(
     "-o",
     "--output",
@@ -44,8 +44,8 @@ class GroupedGroup(RemembersOrder, click.Group):
     cls=GroupedOption,
     heading="Output",
     help="The image to write, compressed if its name ends in .zst, .gz or .xz; '-' is standard "
-    "output, and the report then goes to standard error. A file is replaced only when the new one "
-    "is whole.",
+    "output, and the report then goes to standard error. An existing file is replaced only when "
+    "the new one is complete.",
 )
 @options("stored", OutputOptions)
 @options("closure", ClosureOptions)
@@ -66,11 +66,11 @@ def nix(ctx: click.Context, /, output: str | None, **chosen: Any) -> None:
 
 
 def refuse_options(ctx: click.Context, subcommand: str) -> None:
-    """Raise a usage error for an option of an image where ``subcommand`` makes none."""
+    """Raise a usage error if an option of the image is given before ``subcommand``."""
     for given in ctx.meta[ORDER]:
         [option] = [param for param in ctx.command.params if param.name == given]
         flag = max(option.opts, key=len)
-        raise click.UsageError(f"{flag} stands before {subcommand!r}, which has options of its own")
+        raise click.UsageError(f"{flag} is given before {subcommand!r}, whose options go after it")
 
 
 def execute(
@@ -89,7 +89,7 @@ def execute(
 
     check_options(closure)
 
-    # A tree is hundreds of thousands of objects without a cycle; looking for some takes long.
+    # A tree has hundreds of thousands of objects and no cycles: garbage collection only costs time.
     gc.disable()
 
     from ..output import open_output, print_report, refuse_overwriting
@@ -98,7 +98,7 @@ def execute(
 
     if image.journal_device is not None:
         raise click.UsageError("--journal-device is for the command build")
-    # Nix gives a build all cores of its host, and a closure has not enough to do for more.
+    # Nix offers a build all cores of its host, but a closure does not have enough work for them.
     workers = min(run.workers or usable_cpus(), WORKERS_MAX)
     reported = run.json or not run.quiet
     output = open_output(destination, stored, threads=workers, hashed=reported)
@@ -131,9 +131,9 @@ def execute(
 @options("closure", ClosureOptions)
 @options("work", WorkOptions)
 def registration(closure: ClosureOptions, work: WorkOptions) -> None:
-    """Print the registration of store paths: hash, size, and the references that are found in them.
+    """Print the registration of store paths: hash, size, and the references found in them.
 
-    It is in the form of closureInfo, which nix-store --load-db reads.
+    The format is that of closureInfo, which nix-store --load-db reads.
     """
     from .closure import Context, read_named_closure, without_registration
 

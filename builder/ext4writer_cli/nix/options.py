@@ -1,4 +1,4 @@
-"""The options of ``ext4writer nix``, beside those that it shares with ``build``."""
+"""The options of ``ext4writer nix`` that it does not share with ``build``."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ FREE_INODES_MIN = 1024
 FREE_INODES_PERCENT = 5
 BYTES_PER_INODE = 16 << 10
 GROW_AT_LEAST = 4 << 40
-"""No card is larger for now, and beyond the reserve the kernel goes on with meta_bg, where U-Boot
-2023.01 reads nothing."""
+"""No SD card is larger now. Beyond the reserved descriptors the kernel grows the file system with
+meta_bg, which U-Boot 2023.01 cannot read."""
 PATH_OF_IMAGE = parsed(parse_path)
-"""No file of the host has anything to do with it."""
+"""A path in the image, not of a file of the host, so that a shell completes no file names."""
 SIZE_OF_BLOCKS = parsed(parse_size, auto="auto")
 SMALL_BLOCKS, LARGE_BLOCKS = 1024, 4096
 SMALL_IMAGE_BYTES = 512 << 20
-"""Below this mke2fs makes blocks of 1 KiB (misc/mke2fs.c, parse_fs_type; mke2fs.conf, small)."""
+"""Below this size mke2fs uses 1 KiB blocks (misc/mke2fs.c, parse_fs_type; mke2fs.conf, small)."""
 ALIGN = 1 << 20
-"""Tools that put an image into a partition count in MiB, and cut off what is no whole one."""
+"""Tools that copy an image into a partition count in MiB, and drop an incomplete last one."""
 
 
 @dataclass(init=False, eq=False, repr=False)
 class ClosureOptions(HasLimits):
-    """Which store objects an image holds, and where they are read."""
+    """Which store objects an image holds, and where they are read from."""
 
     HEADING = "The closure"
 
@@ -59,74 +59,74 @@ class ClosureOptions(HasLimits):
         "--closure",
         type=PATH,
         metavar="DIR",
-        about="Folder with the files store-paths and registration, as closureInfo makes it.",
+        about="Folder with the files store-paths and registration, as made by closureInfo.",
     )
     store_paths: str | None = row(
         "--store-paths",
         type=PATH,
         metavar="FILE",
-        about="File that lists the store paths, one a line.",
+        about="File that lists the store paths, one on each line.",
     )
     registration: str | None = row(
         "--registration",
         type=PATH,
         metavar="FILE",
-        about="Registration of these paths, as nix-store --load-db reads it.  [default: computed "
-        "from what they hold]",
+        about="Registration of these paths, in the format that nix-store --load-db reads.  "
+        "[default: computed from their content]",
     )
     store_dir: str | None = row(
         "--store-dir",
         type=PATH,
         metavar="DIR",
-        about="Folder of the store on this host, such as a chroot store; in the image it is "
-        f"{STORE}.  [default: {STORE}]",
+        about="Folder of the store on this host, such as a chroot store; in the image, paths refer "
+        f"to {STORE}.  [default: {STORE}]",
     )
     cache: str | None = row(
         "--cache",
         type=PATH,
         metavar="DIR",
-        about="Read from the binary cache in DIR, also file://DIR, instead of a store: the paths "
-        "of --root, --store-paths or --closure and all that they refer to.",
+        about="Read from the binary cache in DIR, or file://DIR, instead of a store: the paths of "
+        "--root, --store-paths or --closure, and all paths that they refer to.",
     )
     root: tuple[str, ...] = row(
         "--root",
         multiple=True,
         metavar="PATH",
         default=(),
-        about="Store path whose closure is taken from --cache. May be given again.",
+        about="Store path whose closure is read from --cache. May be repeated.",
     )
     nar: tuple[str, ...] = row(
         "--nar",
         multiple=True,
         metavar="PATH=FILE",
         default=(),
-        about="Take the store path PATH from the archive FILE, .nar or compressed; instead of a "
-        "store. May be given again.",
+        about="Read the store path PATH from the archive FILE, a plain or compressed .nar, instead "
+        "of a store. May be repeated.",
     )
     case_hack: bool | None = row(
         "--case-hack/--literal-names",
         default=None,
-        about="Take ~nix~case~hack~N off the names in the store, which Nix adds where two names "
-        "differ in case only.  [default: on macOS, as Nix has it]",
+        about="Remove the suffix ~nix~case~hack~N, which Nix adds to names in the store that "
+        "differ only in case.  [default: on macOS only, as in Nix]",
     )
     verify: bool = row(
         "--verify",
         is_flag=True,
         default=False,
-        about="Hash every store path and compare it with the registration. What comes from --cache "
-        "or --nar is always compared.",
+        about="Hash every store path and compare it with the registration. Paths from --cache or "
+        "--nar are always compared.",
     )
     limit: tuple[tuple[str, int], ...] = limit_row()
 
     @property
     def undoes_case_hack(self) -> bool:
-        """``case_hack`` with its default filled in."""
+        """Whether to remove the suffix, with the default filled in."""
         return sys.platform == "darwin" if self.case_hack is None else self.case_hack
 
 
 @dataclass(init=False, eq=False, repr=False)
 class ContentOptions(OptionGroup):
-    """What is made of the closure."""
+    """What the image holds besides the closure, and how the closure is stored."""
 
     HEADING = "What the image holds"
 
@@ -134,14 +134,15 @@ class ContentOptions(OptionGroup):
         "--files",
         type=PATH,
         metavar="DIR",
-        about="Copy what DIR holds into the root of the image; owner and times as in the store.",
+        about="Copy the content of DIR into the root of the image, with owner and times as in the "
+        "store.",
     )
     contents: str | None = row(
         "--contents",
         type=PATH,
         metavar="FILE",
-        about="Copy further files: a list in JSON of source, target, mode, user and group, as "
-        "make-disk-image.nix has them.",
+        about="Copy further files, from a JSON list with source, target, mode, user and group, as "
+        "in make-disk-image.nix.",
     )
     store_at: str = row(
         "--store-at",
@@ -149,45 +150,45 @@ class ContentOptions(OptionGroup):
         metavar="PATH",
         default=STORE,
         show_default=True,
-        about="Folder of the image in which the store paths lie: / for an image that is mounted at "
-        "/nix/store, /store for one at /nix.",
+        about="Folder of the image for the store paths: / for an image to mount at /nix/store, "
+        "/store for one to mount at /nix.",
     )
     no_registration: bool = row(
         "--no-registration",
         is_flag=True,
         default=False,
-        about="Leave out /nix-path-registration, which the first boot loads.",
+        about="Leave out /nix-path-registration, which is loaded at the first boot.",
     )
     database: bool = row(
         "--database",
         is_flag=True,
         default=False,
-        about="Make Nix's database, in which all paths are registered already.",
+        about="Create Nix's database, with all paths registered.",
     )
     system: str | None = row(
         "--system",
         type=PATH_OF_IMAGE,
         metavar="PATH",
-        about="Store path of a NixOS system that becomes the first generation of its profile, with "
-        "/sbin/init and /etc/NIXOS.",
+        about="Store path of a NixOS system to make the first generation of the system profile, "
+        "with /sbin/init and /etc/NIXOS.",
     )
     no_xattrs: bool = row(
         "--no-xattrs",
         is_flag=True,
         default=False,
-        about="Do not take extended attributes over from --files; none are taken from a store.",
+        about="Do not copy extended attributes from --files; none are copied from a store.",
     )
     dedupe: bool = row(
         "--dedupe",
         is_flag=True,
         default=False,
-        about="Make files of the store that are equal in content and attributes hard links of one.",
+        about="Make store files with equal content and attributes hard links to one file.",
     )
 
 
 @dataclass(init=False, eq=False, repr=False)
 class WorkOptions(OptionGroup):
-    """How a command runs that writes no image."""
+    """How a command that writes no image runs."""
 
     HEADING = "How it runs"
 
@@ -195,7 +196,7 @@ class WorkOptions(OptionGroup):
         "--workers",
         type=Count(min=1),
         metavar="N",
-        about=f"Threads that hash.  [default: the usable CPUs, at most {WORKERS_MAX}]",
+        about=f"Number of threads that hash.  [default: the usable CPUs, at most {WORKERS_MAX}]",
     )
 
 
@@ -206,8 +207,8 @@ class NixImageOptions(ImageOptions):
     free_inodes: int | None = same_row(
         ImageOptions,
         "free_inodes",
-        default_text=f"{FREE_INODES_MIN}, {FREE_INODES_PERCENT}% of the entries, or one for 16K of "
-        "--free, whatever is most",
+        default_text=f"the largest of {FREE_INODES_MIN}, {FREE_INODES_PERCENT}% of the entries, "
+        "and one for each 16K of --free",
     )
     grow_to: OfSpec = same_row(
         ImageOptions, "grow_to", default_text="4T, or 1024 times the size if that is more"
@@ -221,8 +222,8 @@ class NixImageOptions(ImageOptions):
         "block_size",
         type=SIZE_OF_BLOCKS,
         metavar="auto|SIZE",
-        about="Size of a block in bytes: 1024, 2048 or 4096; 'auto' is 1024 in an image of less "
-        "than 512M, as mke2fs has it, else 4096.",
+        about="Size of a block in bytes: 1024, 2048 or 4096; 'auto' is 1024 in an image smaller "
+        "than 512M, as in mke2fs, and otherwise 4096.",
     )
     uuid: UUID | str | None = same_row(
         ImageOptions,
@@ -233,20 +234,23 @@ class NixImageOptions(ImageOptions):
     epoch: int | None = same_row(ImageOptions, "epoch", default=EPOCH, default_text=f"{EPOCH}")
 
     def spec(self) -> Spec:
-        """As for any image; blocks of ``auto`` are large ones, unless the size is given."""
+        """The Spec; with ``auto``, blocks are small only if a given size is below 512 MiB."""
         if self.block_size != "auto":
             return super().spec()
         small = isinstance(self.size, int) and self.size < SMALL_IMAGE_BYTES
         return replace(self, block_size=SMALL_BLOCKS if small else LARGE_BLOCKS).spec()
 
     def sized(self, output: Output | None) -> Self:
-        """As for any image; where its size is that of the output, large blocks do."""
+        """Return these options with a size in bytes, if the output determines the size.
+
+        With ``auto``, blocks are then large.
+        """
         if isinstance(self.size, str) and self.block_size == "auto":
             return replace(self, block_size=LARGE_BLOCKS).sized(output)
         return super().sized(output)
 
     def may_have_small_blocks(self, least_bytes: int) -> bool:
-        """Whether an image with this much in it could be one of small blocks."""
+        """Whether an image with at least this much content may need small blocks (``auto``)."""
         return self.block_size == "auto" and self.size is None and least_bytes < SMALL_IMAGE_BYTES
 
     def spec_for(self, entries: int) -> Spec:

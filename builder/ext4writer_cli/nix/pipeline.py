@@ -38,7 +38,7 @@ from .report import NixReport
 
 @dataclass(frozen=True)
 class NixJob:
-    """What one command is asked for."""
+    """What one command is to do."""
 
     closure: ClosureOptions
     content: ContentOptions
@@ -54,9 +54,9 @@ class NixJob:
 def run(
     job: NixJob, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None
 ) -> NixReport:
-    """Do what ``job`` asks for and report it; raises ``NixError`` and the library's errors."""
+    """Carry out ``job`` and return its report; raises ``NixError`` and the library's errors."""
     watch = Stopwatch()
-    # What can be wrong with the options is said before anything is read.
+    # Report errors in the options before anything is read.
     job.image.spec()
 
     with Spool(job.output.spool_folder) as spool, ProcessPool(job.workers) as pool:
@@ -98,7 +98,7 @@ def run(
 
 
 def assemble(job: NixJob, closure: Closure) -> Tree:
-    """The tree of the image."""
+    """Return the tree of the image, after applying all rules."""
     files, content = None, job.content
     if content.files is not None:
         skip = job.output.itself(content.files)
@@ -132,11 +132,11 @@ def plan(
     progress: ProgressCallback | None,
     cancel: Cancel | None,
 ) -> Layout:
-    """The plan of the image; where blocks are to be as mke2fs has them, their size follows."""
+    """Plan the image; with ``auto``, try small blocks first and choose the size as mke2fs does."""
     spec = job.image.spec_for(count_entries(tree))
     if job.image.may_have_small_blocks(nar_size):
         small = replace(spec, block_size=SMALL_BLOCKS)
-        # Not all that fits into large blocks fits into small ones, such as long links.
+        # Some things fit only into large blocks, such as long symbolic links.
         with suppress(TreeError):
             layout = ext4writer.plan(tree, small, processes=pool, progress=progress, cancel=cancel)
             if layout.size_bytes < SMALL_IMAGE_BYTES:

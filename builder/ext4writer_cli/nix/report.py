@@ -1,4 +1,4 @@
-"""What ``ext4writer nix`` reports about an image."""
+"""The report of ``ext4writer nix``."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from ..report import Report
 
 @dataclass(frozen=True, eq=False, repr=False)
 class NixReport(Report):
-    """The facts of an image of a closure; sizes are in bytes."""
+    """Facts about an image of a closure; sizes are in bytes."""
 
     store_paths: int = 0
     verified: bool = False
-    """Whether each path was hashed, and found as it was registered before."""
+    """Whether each store path was hashed and matched its registration."""
     nar_size: int = 0
-    """Of all store paths together, as registered."""
+    """NAR size of all store paths together, as registered."""
     linked_files: int | None = None
-    """How many files ``--dedupe`` made links of others; None without it."""
+    """How many files ``--dedupe`` replaced by hard links; None without that option."""
     linked_bytes: int | None = None
-    """Content that is not stored again for it."""
+    """Content that these hard links save; None without ``--dedupe``."""
     output_size: int = 0
-    """Bytes of the output: the image, or what it was compressed to."""
+    """Size of the output: the image, or the compressed file."""
     peak_disk: int = 0
-    """The most disk that was taken, by the output and by temporary files."""
+    """Most disk space used at a time, by the output and temporary files."""
     sha256: str | None = None
-    """Digest of the output in hexadecimal; None without a report."""
+    """Hexadecimal digest of the output; None without a report."""
 
     def _lines(self) -> Iterator[str]:
         yield from super()._lines()

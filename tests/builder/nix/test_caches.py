@@ -245,7 +245,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
         lambda cache: archive(cache, "-odd").unlink(),
         (".nar.xz", "No such file"),
     ),
-    "a truncated xz": ("xz", lambda cache: truncated(cache, "-odd", known=True), ("bytes, and",)),
+    "a truncated xz": ("xz", lambda cache: truncated(cache, "-odd", known=True), ("bytes where its narinfo says",)),
     "a truncated xz of unknown size": (
         "xz",
         lambda cache: truncated(cache, "-odd", known=False),
@@ -475,7 +475,7 @@ def test_no_place_for_a_temporary_file(closure: RealClosure, caches: Callable[[s
         done = run("nix", *options, "-o", "-", prefix=everything, text=False)
         assert (done.returncode, bool(done.stdout)) == (status, not status)
         if status:
-            assert done.stderr.startswith(b"ext4writer: TMPDIR: a temporary file cannot be made")
+            assert done.stderr.startswith(b"ext4writer: TMPDIR: a temporary file cannot be created")
             assert done.stderr.count(b"\n") == 1
 
 

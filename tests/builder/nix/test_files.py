@@ -399,7 +399,7 @@ def test_uuids_in_the_words_of_mke2fs(closure: RealClosure, out: Path) -> None:
         assert_untouched(out)
     made = [report(*options, word, "--not-reproducible")["uuid"] for word in ("random", "time")]
     assert [UUID(uuid).version for uuid in made] == [4, 1]
-    assert_one_line(run(*options, "often"), 2, "'often' is no UUID, nor clear, random or time")
+    assert_one_line(run(*options, "often"), 2, "'often' is not a UUID, clear, random or time")
 
 
 nil = "00000000-0000-0000-0000-000000000000"
