@@ -97,7 +97,7 @@ def _patterns_of(given: Any) -> Any:
     return given if callable(given) else _each_of(path_of)(given)
 
 
-_FUNCTION = _having("__call__", "a function", "is no function")
+_FUNCTION = _having("__call__", "a function", "is not a function")
 _PATH = Kind("a path", path_of)
 _MAPPING = Kind("a mapping", _mapping_of)
 _TAKEN_INSIDE = Kind("", _anything)

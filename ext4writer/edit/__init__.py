@@ -1,7 +1,7 @@
-"""What changes a tree after it was read: filters, and rules by path.
+"""Changes to a tree after it was read: filters, and rules by path.
 
-``filters`` has functions for whole trees. ``rules`` is the ordered list of rules that the command
-line's options become; the other modules hold the kinds of rules.
+``filters`` has functions for entire trees. ``rules`` applies an ordered list of rules, into which
+the command line's options are converted; the other modules have the individual rules.
 """
 
 from __future__ import annotations
@@ -15,6 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["filters"]
 
-# Not seen by type checkers, which would take any name for granted.
+# Hidden from type checkers, which would accept any name otherwise.
 if not TYPE_CHECKING:
     __getattr__ = late_names(__name__, {"filters": ""})

@@ -1,11 +1,13 @@
 """Regular expressions matched without backtracking: each byte of a subject is read once.
 
 An expression becomes a position automaton (Glushkov): one position for each byte that it matches,
-and for each position the set of those that may follow. Many expressions run side by side in one
-automaton, whose states are made on first use. So a subject usually costs one look-up per byte,
-whatever the number of expressions, and at worst the work of all positions per byte.
+and for each position the set of positions that may follow. Many expressions are combined in one
+automaton, whose states are created on first use. So a subject usually costs one look-up per byte,
+regardless of the number of expressions. In the worst case, each byte costs the work of all
+positions.
 
-Sets of positions and of bytes are bits of integers: {a, b} is ``1 << 97 | 1 << 98``.
+Sets of positions and sets of bytes are integers, used as bit masks: {a, b} is
+``1 << 97 | 1 << 98``.
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ from itertools import accumulate
 from ..late_dataclasses import NamedTuple
 
 POSITIONS_MOST = 1 << 13
-"""Positions of one expression; a counted repeat takes one for each repetition."""
+"""Most positions of one expression; a counted repeat needs one for each repetition."""
 
 STATES_BYTES = 32 << 20
-"""Bytes of memory for states, roughly; when they are used up, all states are dropped."""
+"""Approximate limit for the memory of states in bytes; above it, all states are dropped."""
 _STATE_BYTES = 400
 _TRANSITION_BYTES = 100
 
@@ -29,7 +31,7 @@ ANY_BYTE = (1 << 256) - 1
 
 
 class Expression(NamedTuple):
-    """An expression that must match a whole subject."""
+    """An expression that must match an entire subject."""
 
     sets: tuple[int, ...]
     """For each position, the set of bytes that it matches."""
@@ -44,7 +46,7 @@ class Expression(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A part of an expression under construction; its positions are ``start`` up to ``end``."""
+    """A part of an expression under construction, with the positions ``start`` to ``end - 1``."""
 
     start: int
     end: int
@@ -54,9 +56,9 @@ class Part(NamedTuple):
 
 
 class Builder:
-    """Builds one expression. Parts must be made in the order of the expression.
+    """Builds one expression. Parts must be created in the order of the expression.
 
-    Raises ``ValueError`` if it has too many positions.
+    Its methods raise ``ValueError`` for too many positions.
     """
 
     def __init__(self) -> None:
@@ -121,19 +123,19 @@ class Builder:
         return Part(part.start, here.end, part.first, last, part.nullable or least == 0)
 
     def finish(self, part: Part) -> Expression:
-        """Return ``part`` as a whole expression."""
+        """Return the complete expression ``part``."""
         return Expression(
             tuple(self._sets), tuple(self._follow), part.first, part.last, part.nullable
         )
 
     def _grow(self, count: int) -> None:
         if len(self._sets) + count > POSITIONS_MOST:
-            raise ValueError(f"it asks for more than {POSITIONS_MOST} characters")
+            raise ValueError(f"it needs more than {POSITIONS_MOST} characters")
 
     def _copy(self, part: Part, size: int) -> Part:
         start, end = part.start, part.end
         self._sets += self._sets[start:end]
-        # Until a part is linked to another, its positions are followed only by its own.
+        # Until a part is linked to another, its positions are followed only by positions in it.
         inside = (1 << end) - (1 << start)
         self._follow += [(mask & inside) << size for mask in self._follow[start:end]]
         return Part(end, end + size, part.first << size, part.last << size, part.nullable)
@@ -153,7 +155,7 @@ def byte_set(members: Iterable[int]) -> int:
 
 
 def set_for_re(choice: int) -> bytes:
-    """A set of bytes in the syntax of ``re``, escaped so that every version reads it alike."""
+    """A set of bytes in the syntax of ``re``, escaped for every version of Python."""
     if not choice:
         return rb"[^\x00-\xff]"
     ranges = []
@@ -170,7 +172,7 @@ def set_for_re(choice: int) -> bytes:
 
 
 def _bits(mask: int) -> Iterator[int]:
-    """Yield the numbers of the bits that are set in ``mask``, ascending."""
+    """Yield the indexes of the bits set in ``mask``, ascending."""
     digits = bin(mask)[:1:-1]
     at = digits.find("1")
     while at >= 0:
@@ -183,7 +185,7 @@ class _Settled(Exception):  # noqa: N818
 
 
 class _State(dict[int, "_State"]):
-    """A set of positions; as a dictionary, it maps the next byte to the state after it."""
+    """A set of positions; as a dictionary, it maps the next byte to the following state."""
 
     __slots__ = ("automaton", "found", "reach", "settled")
 
@@ -215,11 +217,11 @@ class Automaton:
         self._start: _State | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle without states, which each process makes for itself."""
+        """Pickle without states, which each process creates itself."""
         return Automaton, (self._expressions,)
 
     def matches(self, subject: bytes) -> tuple[int, ...]:
-        """The indexes of the expressions that match all of ``subject``, ascending."""
+        """The indexes of the expressions that match the entire ``subject``, ascending."""
         state = self._start
         if state is None:
             state = self._start = self._begin()
@@ -231,7 +233,7 @@ class Automaton:
         return state.found
 
     def go(self, state: _State, byte: int) -> _State:
-        """The state after ``state`` and ``byte``, which is kept for the next time."""
+        """The state after ``state`` and ``byte``; it is cached."""
         members = state.reach & self._by_byte[byte]
         following = self._states.get(members)
         if following is None:
@@ -297,7 +299,7 @@ class Automaton:
         return state
 
     def _forget(self) -> None:
-        """Drop all states but the first. They refer to each other, so break the cycles."""
+        """Drop all states but the first, and break their reference cycles."""
         for state in self._states.values():
             state.clear()
         self._states.clear()

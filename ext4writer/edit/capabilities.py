@@ -1,8 +1,8 @@
 """File capabilities: from the text of setcap(8) to the value of ``security.capability``.
 
-The text is that of cap_from_text(3); the value is the kernel's ``struct vfs_cap_data``
-(include/uapi/linux/capability.h). It has a single bit for "effective", so libcap's cap_set_file
-refuses a text in which only some capabilities are effective, and so do we.
+The text has the syntax of cap_from_text(3); the value is the kernel's ``struct vfs_cap_data``
+(include/uapi/linux/capability.h). It has a single bit for "effective", so a text in which only
+some capabilities are effective is refused, as in libcap's cap_set_file.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _ACTION = re.compile(r"([=+-])([eip]*)")
 def capability_value(text: str, root_id: int | None = None) -> bytes:
     """The value of ``security.capability`` for ``text``, such as ``cap_net_bind_service=ep``.
 
-    ``root_id`` is the user that is root in the user namespace where they apply (setcap -n); it
-    makes the value revision 3. Raises ``ValueError``, with a reason, for an invalid text and for
-    capabilities that a file cannot hold.
+    ``root_id`` is the user who is root in the user namespace where the capabilities apply (setcap
+    -n); with it the value has revision 3. Raises ``ValueError`` with a reason for an invalid text
+    and for capabilities that a file cannot have.
     """
     sets = {"e": 0, "i": 0, "p": 0}
     clauses = text.split()
@@ -80,4 +80,4 @@ def _number(name: str) -> int:
     try:
         return NAMES.index(name.lower().removeprefix("cap_"))
     except ValueError:
-        raise ValueError(f"{name!r} is no capability") from None
+        raise ValueError(f"{name!r} is not a capability") from None

@@ -1,4 +1,4 @@
-"""Filters: each changes the nodes of a tree in place and returns the tree."""
+"""Filters: each changes a tree in place and returns it, unless documented otherwise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .globs import Patterns, matcher
 
 @checked_if_it_fails
 def set_owner(tree: Tree, uid: int, gid: int) -> Tree:
-    """Give every node the owner ``uid`` and the group ``gid``."""
+    """Set the owner of every node to ``uid`` and the group to ``gid``."""
     check_tree(tree)
     uid, gid = _argument("uid", uid, id_of), _argument("gid", gid, id_of)
     for node in nodes(tree.root):
@@ -27,7 +27,7 @@ def set_owner(tree: Tree, uid: int, gid: int) -> Tree:
 
 @checked_if_it_fails
 def set_root_owner(tree: Tree, uid: int, gid: int) -> Tree:
-    """Give the root directory alone the owner ``uid`` and the group ``gid``."""
+    """Set the owner of only the root directory to ``uid`` and its group to ``gid``."""
     check_tree(tree)
     uid, gid = _argument("uid", uid, id_of), _argument("gid", gid, id_of)
     tree.root.uid = uid
@@ -57,11 +57,11 @@ def _argument(name: str, given: object, take: Callable[[object], int]) -> int:
 
 
 Change = Callable[[bytes, Node], Node | None]
-"""(absolute path, node) -> the node to put there: the same (maybe changed), another, or None."""
+"""(absolute path, node) -> the new node for that path: the same, another, or None."""
 
 
 def _changed(change: Change, path: bytes, node: Node) -> Node | None:
-    """What a filter makes of a node; the path is added to what it gets wrong."""
+    """Call ``change`` for a node; a :class:`SpecError` becomes a :class:`TreeError` with a path."""
     try:
         return change(path, node)
     except SpecError as error:
@@ -72,10 +72,10 @@ def _changed(change: Change, path: bytes, node: Node) -> Node | None:
 def apply(tree: Tree, change: Change) -> Tree:
     """Call ``change`` for every node; its result replaces the node, and None drops it.
 
-    It is called once for each node: parents before children, names sorted as bytes, and a node
-    with several names at the first of them. The result holds for all its names, so they remain hard
-    links. Dropping a directory drops everything below it without a call, and there are no calls for
-    the children of a new directory either.
+    ``change`` is called once for each node: parents before children, names sorted as bytes. A node
+    with several names is passed with the first one; the result applies to all of them, so they
+    remain hard links. Dropping a directory also drops everything below it, without further calls.
+    There are no calls for the children of a new directory either.
 
     Losses of dropped nodes are dropped. Raises :class:`TreeError` if the root is dropped or
     replaced by something other than a directory, if a directory replaces a node with several
@@ -83,7 +83,7 @@ def apply(tree: Tree, change: Change) -> Tree:
     """
     check_tree(tree)
     if not callable(change):
-        raise SpecError("change", f"{change!r:.80} is no function")
+        raise SpecError("change", f"{change!r:.80} is not a function")
     root = _changed(change, b"/", tree.root)
     if not isinstance(root, Directory):
         raise TreeError(b"/", "the root cannot be dropped, and must be a directory")
@@ -120,10 +120,10 @@ def apply(tree: Tree, change: Change) -> Tree:
 
 @checked()
 def exclude(tree: Tree, patterns: Patterns) -> Tree:
-    """Drop every name that one of ``patterns`` matches, and all below it; other names remain.
+    """Drop every name that one of ``patterns`` matches, and everything below it.
 
-    The patterns are those of :func:`ext4writer.sources.directory`; raises :class:`SpecError` for an
-    invalid one.
+    Other hard links to the same files remain. The patterns are those of
+    :func:`ext4writer.sources.directory`; raises :class:`SpecError` for an invalid one.
     """
     check_tree(tree)
     excluded = matcher(patterns)
@@ -140,18 +140,18 @@ def exclude(tree: Tree, patterns: Patterns) -> Tree:
 
 @checked_if_it_fails
 def strip_components(tree: Tree, count: int) -> Tree:
-    """Remove the first ``count`` names of every path, as tar does; return the remaining tree.
+    """Remove the first ``count`` components of every path, as tar does; return the new tree.
 
-    Directories that get the same path are merged, later ones over earlier ones: first by the last
-    name that is removed, then by the one before it. A path with ``count`` names or fewer is left
-    out, and is in the losses under that path, unless it is a directory that leads to others. The
-    root then has default attributes. ``tree`` must not be used afterwards.
+    Directories that get the same path are merged, later ones over earlier ones; their order is that
+    of the last removed component, then of the one before it. A path with ``count`` components or
+    fewer is left out. It is in the losses with that path, unless it is a directory that is not
+    empty. The new root has default attributes. ``tree`` must not be used afterwards.
     """
     check_tree(tree)
     count = _argument("count", count, count_of)
     if count <= 0:
         return tree
-    spoken_of = {tuple(names_of(loss.path)) for loss in tree.losses}
+    lossy_paths = {tuple(names_of(loss.path)) for loss in tree.losses}
     leading: set[_Names] = set()
     left_out: list[bytes] = []
     level: list[tuple[_Names, Directory]] = [((), tree.root)]
@@ -165,7 +165,7 @@ def strip_components(tree: Tree, count: int) -> Tree:
                     below.append(((*names, name), node))
                 else:
                     left_out.append(_path((*names, name)))
-        leading.update(names for names, _ in below if names in spoken_of)
+        leading.update(names for names, _ in below if names in lossy_paths)
         level = below
     left = Tree(Directory(implied=True))
     losses = _stripped_losses(tree.losses, count, leading)
@@ -191,10 +191,10 @@ def _path(names: _Names) -> bytes:
 def _stripped_losses(
     losses: list[Loss], count: int, leading: set[_Names]
 ) -> dict[_Names, list[Loss]]:
-    """``losses`` by the ``count`` names that their paths had before the ones that they have now.
+    """Map the ``count`` removed components to the losses below them, with stripped paths.
 
-    What is said of a directory in ``leading`` went away with it. What is said of anything else
-    that has too few names keeps its path.
+    Losses of a directory in ``leading`` are dropped with it. Other losses with too few components
+    keep their path, and are returned under the key ``()``.
     """
     found: dict[_Names, list[Loss]] = {}
     for loss in losses:

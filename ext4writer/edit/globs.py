@@ -1,4 +1,4 @@
-"""Glob patterns as archive tools have them, matched as bytes in linear time."""
+"""Glob patterns as in archive tools, matched as bytes in linear time."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from .automaton import ANY_BYTE, Builder, Expression, set_for_re
 from .pattern_index import Pattern, matcher_of
 
 Match = Callable[[bytes, bytes], bool]
-"""(path from the root without a leading slash, its last component) -> does it match?"""
+"""(path from the root without a leading slash, its last component) -> whether it matches."""
 
 Patterns = Iterable[str | bytes] | Match
-"""Globs, or a function in their place."""
+"""Globs, or a function that matches paths."""
 
 
 class Glob(NamedTuple):
     """One pattern, compiled."""
 
     whole: bool
-    """Whether it is matched against the whole path instead of the name."""
+    """Whether it is matched against the entire path instead of the name."""
     prefix: bytes
     """The common prefix of everything it matches."""
     rest: Expression
     """Matches the rest after the prefix."""
     simple: bytes | None
-    """The same for ``re``, if that takes linear time, as it does with at most one star."""
+    """The same in the syntax of ``re``, if that needs linear time: with at most one star."""
     literal: bool
     """Whether it matches only ``prefix``."""
 
@@ -37,25 +37,25 @@ class Glob(NamedTuple):
 def parse_glob(pattern: str | bytes) -> Glob:
     """Compile ``pattern``; raises ``ValueError`` if it is empty or has an invalid set.
 
-    A pattern without a slash matches the name, at any depth; one with a slash matches the whole
-    path from the root. ``*`` and ``?`` stop at a slash, ``**`` does not, ``[a-z]`` and ``[!a-z]``
-    are sets, and a backslash escapes the next character. A leading slash only anchors the pattern;
-    a final one is ignored.
+    A pattern without a slash matches the name, at any depth; a pattern with a slash matches the
+    entire path from the root. ``*`` and ``?`` do not match a slash, ``**`` does. ``[a-z]`` and
+    ``[!a-z]`` are sets, and a backslash escapes the next character. A leading slash only anchors
+    the pattern; a final slash is ignored.
     """
     raw = os.fsencode(path_of(pattern))
-    wanted = raw.rstrip(b"/")
-    if not wanted:
+    glob = raw.rstrip(b"/")
+    if not glob:
         raise ValueError(f"the pattern {pattern!r} is empty")
-    whole = b"/" in wanted
-    wanted = wanted.lstrip(b"/")
-    plain = _PLAIN.match(wanted)
+    whole = b"/" in glob
+    glob = glob.lstrip(b"/")
+    plain = _PLAIN.match(glob)
     assert plain is not None
     prefix = re.sub(rb"\\(.)", rb"\1", plain[0], flags=re.DOTALL)
     try:
-        rest, simple = _compiled(wanted, plain.end())
+        rest, simple = _compiled(glob, plain.end())
     except ValueError as error:
         raise ValueError(f"the pattern {pattern!r} is wrong: {error}") from None
-    return Glob(whole, prefix, rest, simple, plain.end() == len(wanted))
+    return Glob(whole, prefix, rest, simple, plain.end() == len(glob))
 
 
 _PLAIN = re.compile(rb"(?:[^*?[\\]|\\.)*", re.DOTALL)
@@ -64,7 +64,7 @@ _IN_NAME = ANY_BYTE & ~_SLASH
 
 
 class GlobSet:
-    """Matches a path against many globs at once."""
+    """Matches a path against many globs in one step."""
 
     def __init__(self, globs: Iterable[Glob]) -> None:
         names: list[Pattern] = []
@@ -92,7 +92,7 @@ class GlobSet:
 def matcher(patterns: Patterns) -> Match | None:
     """Compile ``patterns`` (see :func:`parse_glob`) into one function; None if there are none.
 
-    A function is returned as it is. Raises :class:`SpecError` for an invalid pattern.
+    A function is returned unchanged. Raises :class:`SpecError` for an invalid pattern.
     """
     if callable(patterns):
         return patterns
@@ -106,16 +106,16 @@ def matcher(patterns: Patterns) -> Match | None:
             raise SpecError("exclude", str(error)) from None
     if not globs:
         return None
-    wanted = GlobSet(globs)
+    glob_set = GlobSet(globs)
 
     def match(path: bytes, name: bytes) -> bool:
-        return wanted.last_match(path, name) >= 0
+        return glob_set.last_match(path, name) >= 0
 
     return match
 
 
 def _compiled(pattern: bytes, index: int) -> tuple[Expression, bytes | None]:
-    """The expression of ``pattern`` from ``index`` on, and its form for ``re`` if there is one."""
+    """Compile ``pattern`` starting at ``index``; also return its form for ``re``, if any."""
     builder = Builder()
     simple: list[bytes] = []
     stars = 0
@@ -156,7 +156,7 @@ def _choice(pattern: bytes, index: int) -> tuple[int, int]:
         start = index + 1
         negated = pattern[start : start + 1] in (b"!", b"^")
         start += negated
-        # A closing bracket right after the opening one is a member of the set.
+        # A closing bracket immediately after the opening one is a member of the set.
         end = pattern.find(b"]", start + 1)
         if end > 0:
             choice = _ranges(pattern[start:end])
@@ -176,6 +176,6 @@ def _ranges(inside: bytes) -> int:
             at += 2
         if first > last:
             shown = bytes((first, ord("-"), last))
-            raise ValueError(f"{shown!r} is no range, because it ends before it begins")
+            raise ValueError(f"{shown!r} is not a range, because it ends before it begins")
         choice |= (1 << last + 1) - (1 << first)
     return choice

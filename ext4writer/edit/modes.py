@@ -12,21 +12,21 @@ _SHIFT = {"u": 6, "g": 3, "o": 0}
 _BITS = {"r": 4, "w": 2, "x": 1}
 
 MODE_MOST = 4096
-"""Characters of the longest mode."""
+"""Most characters of a mode."""
 
 Change = Callable[[int, bool], int]
 """(permission bits before, whether it is a directory) -> permission bits after."""
 
 
 def parse_mode(text: str) -> Change:
-    """Compile ``text``; raises ``ValueError``, with a reason, if it is not a mode.
+    """Compile ``text``; raises ``ValueError`` with a reason if it is not a mode.
 
-    Octal digits are the bits themselves. Anything else is clauses as in chmod(1), such as
-    ``u+rwX,go=r,+t``; a clause without u, g, o or a is for all, whatever the umask. As in GNU
-    chmod(1), ``=`` keeps the set-user-ID and set-group-ID bits of directories.
+    Octal digits are the bits themselves. Anything else must be clauses as in chmod(1), such as
+    ``u+rwX,go=r,+t``. A clause without u, g, o or a applies to all, and the umask is ignored. As in
+    GNU chmod(1), ``=`` keeps the set-user-ID and set-group-ID bits of directories.
     """
     if len(text) > MODE_MOST:
-        raise ValueError(f"a mode has {MODE_MOST:,} letters at most, and this one {len(text):,}")
+        raise ValueError(f"a mode has at most {MODE_MOST:,} letters, and this one {len(text):,}")
     if re.fullmatch("[0-7]{1,5}", text) and int(text, 8) <= 0o7777:
         bits = int(text, 8)
         return lambda _mode, _is_directory: bits
@@ -34,7 +34,7 @@ def parse_mode(text: str) -> Change:
     actions = []
     for clause in clauses:
         if clause is None:
-            raise ValueError(f"{text!r} is no mode; write 755 or u=rwx,go=rx")
+            raise ValueError(f"{text!r} is not a mode; write 755 or u=rwx,go=rx")
         letters = set(clause[1].replace("a", "ugo") or "ugo")
         who = "".join(sorted(letters))
         actions += [
@@ -51,7 +51,7 @@ def parse_mode(text: str) -> Change:
 
 
 def in_turn(changes: Sequence[Change]) -> Change:
-    """Apply ``changes`` one after the other; the result is computed once for each mode."""
+    """A change that applies ``changes`` in order; results are cached for each mode."""
     known: dict[tuple[int, bool], int] = {}
 
     def change(mode: int, is_directory: bool) -> int:

@@ -12,12 +12,12 @@ _INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?)([0-9]+)(?=:|$)")
 
 
 def read_names(text: bytes, *, has_group: bool = False) -> dict[bytes, int]:
-    """Map the first field of each line of ``text`` to its third, a number of 32 bits.
+    """Map the first field of each line of ``text`` to its third, a 32-bit number.
 
-    Lines are read as glibc reads group(5), or with ``has_group`` passwd(5), where the number of a
-    group must follow. Comments and malformed lines are skipped. In NIS lines, whose names begin
-    with ``+`` or ``-``, an omitted number is 0. Of several lines with one name, the first counts.
-    The numbers may include 4294967295, which is not a valid user.
+    Lines are parsed as glibc parses group(5), or with ``has_group`` passwd(5), where the number of
+    a group must follow. Comments and malformed lines are skipped. In NIS lines, with names that
+    begin with ``+`` or ``-``, an omitted number is 0. The first of several lines with one name
+    counts. The numbers may include 4294967295, which is not a valid user.
 
     Sources: glibc nss/nss_files/files-parse.c, pwd/fgetpwent_r.c, grp/fgetgrent_r.c.
     """
@@ -53,7 +53,7 @@ def _entries(text: bytes, count: int) -> Iterator[tuple[bytes, int]]:
 
 
 def _integer(field: bytes) -> int | None:
-    """The value of ``field`` as strtoul(3) reads it, at most 32 bits; None if that fails."""
+    """The value of ``field`` as parsed by strtoul(3), at most 32 bits; None if that fails."""
     matched = _INTEGER.match(field)
     if matched is None:
         return None

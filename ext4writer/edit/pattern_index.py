@@ -1,7 +1,7 @@
 """Finds which of thousands of patterns match a path, without trying them all.
 
-Every pattern has a literal prefix (possibly empty) that all its paths share. A path is looked up
-by its own prefixes, so a pattern that cannot match costs nothing.
+Every pattern has a literal prefix (possibly empty), shared by all paths it matches. Patterns are
+looked up by the prefixes of a path, so a pattern that cannot match costs nothing.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ class Pattern(NamedTuple):
     prefix: bytes
     """The common prefix of all paths that it matches."""
     rest: Expression | Callable[[bytes], bool]
-    """Matches the path from ``start`` on; or a function of the path."""
+    """Matches the path starting at ``start``; or a function of the entire path."""
     simple: bytes | None = None
-    """The same as ``rest`` for ``re``, if that takes linear time; None otherwise."""
+    """The same as ``rest`` in the syntax of ``re``, if that needs linear time; None otherwise."""
     start: int | None = None
-    """Bytes of the path before the part that ``rest`` matches; None: the length of ``prefix``."""
+    """Offset in bytes of the part that ``rest`` matches; None means the length of ``prefix``."""
 
 
 class Matcher(Protocol):
-    """Some patterns with one prefix."""
+    """Matches paths against several patterns."""
 
     def last_match(self, path: bytes) -> int:
-        """The greatest number of one that matches; -1 if there is none."""
+        """The highest number of a matching pattern; -1 if none matches."""
         ...
 
     def all_matches(self, path: bytes) -> list[int]:
-        """Numbers of all that match."""
+        """The numbers of all matching patterns, in no particular order."""
         ...
 
 
 class _Few:
-    """A few simple patterns: ``re`` in C is faster here than an automaton in Python."""
+    """A few simple patterns, for which ``re`` in C is faster than an automaton in Python."""
 
     def __init__(self, start: int, patterns: Sequence[Pattern]) -> None:
-        """``patterns`` ascend."""
+        """``patterns`` are ascending by number."""
         self._start = start
         self._numbers = [pattern.number for pattern in reversed(patterns)]
         self._each = [_simple(pattern) for pattern in reversed(patterns)]
-        # ``re`` takes the first matching alternative, so the last pattern comes first.
+        # ``re`` chooses the first matching alternative, so the last pattern comes first.
         whole = b"|".join(b"(" + each + b")" for each in self._each)
         self._match = re.compile(whole, re.DOTALL).match
         self._compiled: list[re.Pattern[bytes]] = []
@@ -84,10 +84,10 @@ def _simple(pattern: Pattern) -> bytes:
 
 
 class _Many:
-    """Any patterns, side by side."""
+    """Any patterns, combined in one automaton."""
 
     def __init__(self, start: int, patterns: Sequence[Pattern]) -> None:
-        """``patterns`` ascend."""
+        """``patterns`` are ascending by number."""
         self._start = start
         self._numbers = [pattern.number for pattern in patterns]
         self._automaton = Automaton(
@@ -117,7 +117,7 @@ class _Function:
 
 
 class _Bucket:
-    """The patterns of one prefix."""
+    """The patterns with one prefix."""
 
     __slots__ = ("_matchers", "_patterns")
 
@@ -129,7 +129,7 @@ class _Bucket:
         self._patterns.append(pattern)
 
     def last_match(self, path: bytes) -> int:
-        """The greatest number of one that matches; -1 if there is none."""
+        """The highest number of a matching pattern; -1 if none matches."""
         matchers = self._matchers
         if matchers is None:
             matchers = self._matchers = self._compile()
@@ -141,7 +141,7 @@ class _Bucket:
         return best
 
     def all_matches(self, path: bytes) -> list[int]:
-        """Numbers of all that match."""
+        """The numbers of all matching patterns, in no particular order."""
         matchers = self._matchers
         if matchers is None:
             matchers = self._matchers = self._compile()
@@ -172,7 +172,7 @@ class _Bucket:
 
 
 class _Tails:
-    """The buckets of one directory whose prefixes end within a name."""
+    """The buckets with prefixes that end in one directory; a tail is the part of a name there."""
 
     __slots__ = ("buckets", "lengths")
 
@@ -195,7 +195,7 @@ class _Tails:
 
 
 def matcher_of(patterns: Iterable[Pattern]) -> Matcher | None:
-    """The fastest matcher for ``patterns``, which ascend; None if there are none."""
+    """The fastest matcher for ``patterns``, ascending by number; None if there are none."""
     patterns = list(patterns)
     if not patterns:
         return None
@@ -208,11 +208,11 @@ def matcher_of(patterns: Iterable[Pattern]) -> Matcher | None:
 
 
 class PatternIndex:
-    """Matches many paths; it is fast if paths of one directory follow each other."""
+    """Matches many paths; fast if paths in the same directory are consecutive."""
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
         self._tails: dict[bytes, _Tails] = {}
-        """By directory, which is empty or ends with a slash."""
+        """Directory (empty or with a final slash) -> the buckets in it."""
         for pattern in patterns:
             cut = pattern.prefix.rfind(b"/") + 1
             tails = self._tails.setdefault(pattern.prefix[:cut], _Tails())
@@ -226,7 +226,7 @@ class PatternIndex:
         return bool(self._tails)
 
     def last_match(self, path: bytes) -> int:
-        """The highest number of a pattern that matches ``path``; -1 if there is none."""
+        """The highest number of a pattern that matches ``path``; -1 if none matches."""
         best = -1
         for bucket in self._candidates(path):
             best = max(best, bucket.last_match(path))
@@ -254,10 +254,10 @@ class PatternIndex:
         self._inside = self._tails.get(folder)
         self._above = []
         start = 0
-        # Nothing is found below the longest directory of a pattern, however deep the path.
+        # There are no patterns below the longest directory, however deep the path is.
         while start < len(folder) and start <= self._longest:
             end = folder.find(b"/", start) + 1
-            # A component of the directory; before the first one is the root or nothing.
+            # For each component: the buckets of its parent, which for the first is empty or "/".
             tails = self._tails.get(folder[:start])
             if tails is not None:
                 self._above += tails.of(folder[start : end - 1])

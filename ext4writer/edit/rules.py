@@ -1,7 +1,7 @@
-"""Rules: how an image differs from its sources, in the order given.
+"""Rules: changes to the tree of an image, applied in the order given.
 
-A rule is an object with ``apply(tree)``. This module has the rules that concern every entry; the
-others have modules of their own. A rule that finds nothing to act on says so in the tree's losses.
+A rule is an object with ``apply(tree)``. This module has the rules for every entry; the others have
+separate modules. A rule that changes nothing adds a loss to the tree.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ class Rule(Protocol):
 
 @checked()
 def apply_rules(tree: Tree, rules: Iterable[Rule]) -> Tree:
-    """Apply ``rules`` to ``tree`` in order, and return it; :class:`SpecError` for other values."""
+    """Apply ``rules`` to ``tree`` in order, and return it.
+
+    Raises :class:`SpecError` for values of the wrong type, and whatever a rule raises.
+    """
     for batch in _batches(rules):
         batch.apply(tree)
     return tree
@@ -53,7 +56,7 @@ def _batches(rules: Iterable[Rule]) -> Iterator[Rule]:
 
 
 class Owner(NamedTuple):
-    """Sets one user and one group on every entry."""
+    """Sets the user and group of every entry."""
 
     uid: int
     gid: int
@@ -63,7 +66,7 @@ class Owner(NamedTuple):
 
 
 class RootOwner(NamedTuple):
-    """Sets one user and one group on the root directory only."""
+    """Sets the user and group of the root directory only."""
 
     uid: int
     gid: int
@@ -73,7 +76,7 @@ class RootOwner(NamedTuple):
 
 
 class AllTimes(NamedTuple):
-    """Sets every time of every entry, in seconds since 1970."""
+    """Sets all times of every entry, in seconds since 1970."""
 
     seconds: int
 
@@ -82,7 +85,7 @@ class AllTimes(NamedTuple):
 
 
 class ModeMask(NamedTuple):
-    """Clears all permission bits outside ``mask``; those of symbolic links are ignored."""
+    """Clears the permission bits outside ``mask``, except those of symbolic links."""
 
     mask: int
 
@@ -93,15 +96,16 @@ class ModeMask(NamedTuple):
                 node.mode &= self.mask
                 changes += 1
         if not changes:
-            _lose_rule(tree, f"the mode mask {self.mask:o} took no permission away")
+            _lose_rule(tree, f"the mode mask {self.mask:o} removed no permission")
 
 
 class IdMap:
-    """Maps owners by ranges, as a user namespace does, all of them at once.
+    """Maps owners by ranges, as a user namespace does; all ranges apply to the original numbers.
 
-    Each range is (first number here, first number in the image, count). A number in no range is
-    kept and is in the losses. The numbers in named entries of access control lists and the root ID
-    in ``security.capability`` are mapped, too.
+    Each range is (first number in the sources, first number in the image, count). A number outside
+    all ranges is kept and is in the losses. The numbers in named entries of access control lists
+    and the root ID in ``security.capability`` are mapped, too. Raises :class:`SpecError` for
+    invalid ranges.
     """
 
     def __init__(
@@ -170,7 +174,7 @@ class _Ranges:
             if count < 1 or min(first, to) < 0 or max(first, to) + count - 1 > ID_MOST:
                 raise SpecError(option, f"{first}:{to}:{count} reaches beyond 0 to {ID_MOST}")
             if first < end:
-                raise SpecError(option, f"the numbers from {first} on are mapped twice")
+                raise SpecError(option, f"the numbers starting at {first} are mapped twice")
             end = first + count
         self._firsts = [first for first, _, _ in self._ranges]
         self._used: set[int] = set()

@@ -1,6 +1,6 @@
-"""Device tables, as genext2fs -D takes them; those of makedevs are in ``rules_makedevs``.
+"""Device tables for genext2fs -D; those for makedevs are in ``rules_makedevs``.
 
-One line is ``name type mode uid gid major minor start inc count``. Numbers are those of
+A line is ``name type mode uid gid major minor start inc count``. Numbers are computed as in
 genext2fs.c:add2fs_from_file: with a count, names end in the numbers from start to count - 1, and
 the minor number of each is minor + number * inc - start.
 """
@@ -40,10 +40,10 @@ KINDS: dict[str, type[Node]] = {
     "p": Fifo,
     "s": Socket,
 }
-MADE = ("b", "c", "d", "p", "s")
+CREATED = ("b", "c", "d", "p", "s")
 """Types that a line creates if missing; files and links must exist already."""
 NAMES_MOST = 1 << 20
-"""The most names that one table may make."""
+"""Most names that one table may create."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class _Line:
     count: int
 
     def names(self) -> Iterator[tuple[bytes, int]]:
-        """The paths that the line makes, and the minor number of each."""
+        """Yield the paths of the line, and the minor number of each."""
         if not self.count:
             yield self.path, self.minor
         for at in range(self.start, self.count):
@@ -73,7 +73,7 @@ class _Line:
 
 
 class DeviceTable:
-    """Makes the devices, directories, pipes and sockets of a table, and sets modes and owners.
+    """Creates the devices, directories, pipes and sockets of a table, and sets modes and owners.
 
     An existing entry keeps everything except mode, owner and group. A new one has time 0.
     """
@@ -106,10 +106,10 @@ class DeviceTable:
         if not path.startswith(b"/"):
             raise self._error(number, f"{path[:40]!r} does not begin with a slash")
         if kind not in KINDS:
-            hint = "; makedevs has such, and counts otherwise" if kind in ("F", "r") else ""
+            hint = "; it is one of makedevs, which counts differently" if kind in ("F", "r") else ""
             raise self._error(number, f"{kind!r} is none of the types {', '.join(KINDS)}{hint}")
         if not re.fullmatch(rb"[0-7]{1,6}", words[2]) or int(words[2], 8) > 0o7777:
-            raise self._error(number, f"{words[2][:40]!r} is no mode in octal digits")
+            raise self._error(number, f"{words[2][:40]!r} is not a mode in octal digits")
         defaults = {"increment": 1}
         values = {}
         fields = ("uid", "gid", "major", "minor", "start", "increment", "count")
@@ -153,7 +153,7 @@ class DeviceTable:
             node.implied = False
 
     def _find(self, tree: Tree, line: _Line, path: bytes, minor: int) -> Node | None:
-        """The node at ``path``, created if the line says so."""
+        """The node at ``path``, created if it is missing and of a type in ``CREATED``."""
         names = components(path)
         if not names:
             if line.kind != "d":
@@ -163,20 +163,20 @@ class DeviceTable:
         for name in names[:-1]:
             folder = folder.children.get(name) if isinstance(folder, Directory) else None
         if not isinstance(folder, Directory):
-            if line.kind in MADE:
+            if line.kind in CREATED:
                 raise self._error(
                     line.number, f"there is no folder for {path!r}; put a line for that before it"
                 )
             return None
         node = folder.children.get(names[-1])
-        if node is None and line.kind in MADE:
+        if node is None and line.kind in CREATED:
             try:
                 check_name(names[-1], path)
             except TreeError as error:
                 raise self._error(line.number, error.problem) from None
             node = folder.children[names[-1]] = self._make(line, minor)
         if node is not None and type(node) is not KINDS[line.kind]:
-            raise self._error(line.number, f"{path!r} is there and of another type")
+            raise self._error(line.number, f"{path!r} exists with another type")
         return node
 
     def _make(self, line: _Line, minor: int) -> Node:

@@ -1,5 +1,5 @@
-"""Rules that give a glob what whole features are for: directories that ignore case, files
-whose content is verified."""
+"""Rules that set the inode flags of a feature by glob: casefolded directories, and files with
+fs-verity."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _BITS = {flag.name: flag.bit for flag in INODE_FLAGS}
 
 
 def casefold(pattern: str, origin: str | None = None) -> SetRule:
-    """Let the directories that ``pattern`` matches ignore case, and all directories below them.
+    """Make the directories that ``pattern`` matches, and all directories below them, ignore case.
 
-    That is what the kernel gives directories that are made inside. Globs are those of
-    :func:`~ext4writer.edit.rules_set.set_rule`. Raises :class:`SpecError` for one that is wrong.
+    In the kernel, too, new directories inherit the flag. Globs are those of
+    :func:`~ext4writer.edit.rules_set.set_rule`. Raises :class:`SpecError` for an invalid glob.
     """
     done: set[Directory] = set()
 
@@ -37,9 +37,9 @@ def casefold(pattern: str, origin: str | None = None) -> SetRule:
 
 
 def verity(pattern: str, origin: str | None = None) -> SetRule:
-    """Give the regular files that ``pattern`` matches a Merkle tree of fs-verity.
+    """Give the regular files that ``pattern`` matches an fs-verity Merkle tree.
 
-    Globs are as for :func:`casefold`, and so is what it raises.
+    Globs and errors are as for :func:`casefold`.
     """
 
     def act(node: Node) -> None:

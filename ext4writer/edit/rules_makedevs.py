@@ -1,11 +1,12 @@
-"""Device tables of makedevs, as Buildroot and BusyBox have it.
+"""Device tables for makedevs of Buildroot and BusyBox.
 
 A line is ``name type mode user group major minor start inc count``, as for genext2fs. But a count
 above one is the number of names: their numbers begin with start, and the minor number of each is
 that of the previous one plus inc. Users and groups may be names, and a line
-``|xattr CAPABILITIES`` applies to the file in the line above it (Buildroot's
-package/makedevs/makedevs.c). Its system calls follow symbolic links in the directories of a path,
-and those for directories and files follow a final link, too; here links resolve inside the image.
+``|xattr CAPABILITIES`` applies to the file in the previous line (Buildroot's
+package/makedevs/makedevs.c). The system calls of makedevs follow symbolic links in the directories
+of a path; for directories and files, they also follow a link at its end. Here, links are resolved
+inside the image.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ from .rules_devices import NAMES_MOST
 
 FIELDS = 10
 KINDS: dict[str, type[Node]] = {"b": BlockDevice, "c": CharacterDevice, "p": Fifo}
-"""Types that a line makes, once or count times. Others: ``d`` a directory with its parents, ``f``
-a file, ``F`` a file if it exists, ``r`` an entry and everything below it."""
+"""Types that a line creates, once or count times. The others are ``d``, a directory with its
+parents; ``f``, a file; ``F``, a file if it exists; ``r``, an entry and everything below it."""
 TYPES = "bcdfFpr"
 NUMBER_MOST = 0xFFFFF
 PASSWD, GROUP = "/etc/passwd", "/etc/group"
 NAMES_BYTES = 16 << 20
-"""Bytes of the largest file of names that is read."""
+"""Most bytes of ``/etc/passwd`` or ``/etc/group``."""
 
 
 @dataclass(slots=True)
@@ -62,7 +63,7 @@ class _Line:
     capabilities: list[str] = field(default_factory=list)
 
     def names(self) -> Iterator[tuple[bytes, int]]:
-        """The paths that the line makes, and the minor number of each."""
+        """Yield the paths of the line, and the minor number of each."""
         if self.count <= 1:
             yield self.path, self.minor
             return
@@ -71,7 +72,7 @@ class _Line:
 
 
 class MakedevsTable:
-    """Makes the devices, directories and pipes of a table, and sets modes, owners and capabilities.
+    """Creates the devices, directories and pipes of a table; sets modes, owners and capabilities.
 
     An existing entry keeps everything else. A new one has time 0; missing parents of a directory
     get mode 755 and owner 0:0. Names of users and groups are looked up in ``/etc/passwd`` and
@@ -141,7 +142,7 @@ class MakedevsTable:
                 continue
             if skipped:
                 shown = word[:40]
-                raise self._error(number, f"nothing after a '-' is read, but there is {shown!r}")
+                raise self._error(number, f"nothing after a '-' is read, but {shown!r} follows")
             digits = word.lstrip(b"0") or b"0"
             if not word.isdigit() or len(digits) > 7 or int(digits) > NUMBER_MOST:
                 raise self._error(
@@ -158,14 +159,14 @@ class MakedevsTable:
         if word == b"-":
             return 0o755
         if len(word) > 6 or word.strip(b"01234567") or int(word, 8) > 0o7777:
-            raise self._error(number, f"{word[:40]!r} is no mode in octal digits")
+            raise self._error(number, f"{word[:40]!r} is not a mode in octal digits")
         return int(word, 8)
 
     def _take_xattr(self, number: int, words: list[bytes]) -> None:
         if words[0] != b"|xattr" or len(words) != 2:
             raise self._error(number, "it is not |xattr and one word of capabilities")
         if not self._lines or self._lines[-1].kind not in "fF":
-            raise self._error(number, "it has no line of a file above it")
+            raise self._error(number, "the line above it is not that of a file")
         texts = self._lines[-1].capabilities
         texts.append(words[1].decode("ascii", "replace"))
         try:
@@ -178,7 +179,7 @@ class MakedevsTable:
     def _owner(
         self, tree: Tree, line: _Line, word: bytes, path: str, numbers: dict[str, dict[bytes, int]]
     ) -> int:
-        """The number ``word``, or the one that the file ``path`` of the tree gives the name."""
+        """The number ``word``, or the number of the name ``word`` in the file ``path``."""
         if word == b"-":
             return 0
         if word.isdigit():
@@ -206,13 +207,13 @@ class MakedevsTable:
         return read_names(node.content.read_bytes(), has_group=path == PASSWD)
 
     def _nodes(self, tree: Tree, line: _Line, path: bytes, minor: int) -> Iterator[Node]:
-        """Yield the nodes that the line means by ``path``, created if the line says so."""
+        """Yield the nodes to which the line applies at ``path``; creates missing ones."""
         if line.kind == "d":
             yield self._folder(tree, line, path)
         elif line.kind in KINDS:
-            yield self._made(tree, line, path, minor)
+            yield self._created(tree, line, path, minor)
         elif line.kind == "r":
-            # nftw(3) with FTW_PHYS does not follow a link at the end of the path.
+            # As in nftw(3) with FTW_PHYS, a link at the end of the path is not followed.
             place = resolve(components(path), [tree.root])
             if place.node is None:
                 raise self._missing(line, path, place)
@@ -235,10 +236,10 @@ class MakedevsTable:
     def _folder(self, tree: Tree, line: _Line, path: bytes) -> Directory:
         place = directory_at(tree.root, components(path), lambda: Directory(implied=True))
         if not isinstance(place.node, Directory):
-            raise self._error(line.number, f"{short_path(path)} is no folder: {place.problem}")
+            raise self._error(line.number, f"{short_path(path)} is not a folder: {place.problem}")
         return place.node
 
-    def _made(self, tree: Tree, line: _Line, path: bytes, minor: int) -> Node:
+    def _created(self, tree: Tree, line: _Line, path: bytes, minor: int) -> Node:
         kind = KINDS[line.kind]
         *above, name = components(path)
         place = directory_at(tree.root, above)
@@ -258,7 +259,7 @@ class MakedevsTable:
                 raise self._error(line.number, f"{short_path(path)}: {error.problem}") from None
             children[name] = node
         elif type(node) is not kind:
-            raise self._error(line.number, f"{short_path(path)} is there and of another type")
+            raise self._error(line.number, f"{short_path(path)} exists with another type")
         return node
 
     def _set_capabilities(self, line: _Line, node: Node) -> None:

@@ -1,4 +1,4 @@
-"""Rules that select entries: what to exclude, and exceptions to include again."""
+"""Rules that select entries: globs that exclude, and globs that include again."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 class Selection:
     """Globs that exclude or include; the last one that matches an entry decides.
 
-    Everything below an excluded directory is excluded, too, unless a later glob includes it; its
-    parent directories are then kept. An entry that no glob matches is included. Globs are those of
+    Everything below an excluded directory is excluded, too, unless a later glob includes it; then
+    its parent directories are kept. An entry that no glob matches is included. Globs are those of
     :func:`~ext4writer.edit.globs.parse_glob`.
     """
 
     def __init__(self, steps: Iterable[tuple[bool, str | bytes]]) -> None:
-        """``steps`` are (is it excluded, glob); raises :class:`SpecError` for an invalid glob."""
+        """``steps`` are (whether it excludes, glob); raises :class:`SpecError` for a bad glob."""
         self.steps = list(steps)
         self._used: set[int] = set()
         self._excludes = [excludes for excludes, _ in self.steps]
@@ -36,11 +36,11 @@ class Selection:
 
     @property
     def has_includes(self) -> bool:
-        """Whether a glob may include something again."""
+        """Whether there is a glob that includes."""
         return self._last_include >= 0
 
     def prunes(self, path: bytes, name: bytes) -> bool:
-        """Whether a scan can skip the entry ``name`` at ``path`` and all below it.
+        """Whether a scan can skip the entry ``name`` at ``path`` and everything below it.
 
         ``path`` has no leading slash, as a scan passes it (``exclude=`` of
         :func:`~ext4writer.sources.directory`).
@@ -52,7 +52,7 @@ class Selection:
         return True
 
     def apply(self, tree: Tree) -> None:
-        """Remove excluded entries from ``tree``, and report globs that matched nothing."""
+        """Remove excluded entries from ``tree``; add a loss for each glob that matched nothing."""
         self.take_out(tree)
         self.report(tree)
 
@@ -97,7 +97,8 @@ class Selection:
                 at = self._decides(path, name)
                 if at >= 0:
                     self._used.add(at)
-                # What excludes the directory excludes this, too, unless a later glob includes it.
+                # A glob that excludes the directory also excludes this entry, unless a later glob
+                # includes it.
                 excluded_by = above
                 if at > above:
                     excluded_by = at if self._excludes[at] else -1
@@ -113,7 +114,7 @@ class Selection:
 
 def _compiled(steps: list[tuple[bool, str | bytes]]) -> GlobSet:
     """The globs of ``steps``; raises :class:`SpecError` for an invalid one."""
-    from .globs import GlobSet, parse_glob  # late: most images take in all that there is
+    from .globs import GlobSet, parse_glob  # late: most callers exclude nothing
 
     globs = []
     for excludes, pattern in steps:
@@ -133,7 +134,7 @@ class _Left(NamedTuple):
 
 
 class _Folder(NamedTuple):
-    """A directory to visit: its path with a final slash, and the step that excludes it, or -1."""
+    """A directory to visit, its path with a final slash, and the step that excludes it, or -1."""
 
     node: Directory | _Left
     prefix: bytes

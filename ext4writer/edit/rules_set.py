@@ -60,21 +60,21 @@ Act = Callable[[Node], None]
 
 
 class SetRule(NamedTuple):
-    """Sets attributes on every entry that a glob matches. Made by :func:`set_rule`."""
+    """Sets attributes of every entry that a glob matches. Created by :func:`set_rule`."""
 
     origin: str
-    """Its name in messages."""
+    """The name of the rule in messages."""
     pattern: str
     glob: Glob | None
     """None if the pattern matches only the root."""
     kinds: frozenset[int]
-    """The kinds of files that it applies to (``S_IFMT`` bits)."""
+    """The kinds of files to which it applies (``S_IFMT`` bits)."""
     acts: tuple[Act, ...] = ()
     xattrs: tuple[tuple[bytes, bytes | None], ...] = ()
     """Names and values; the value None removes the attribute."""
 
     def apply(self, tree: Tree) -> None:
-        """Apply this rule alone."""
+        """Apply only this rule."""
         SetBatch([self]).apply(tree)
 
     def for_kind(self, node: Node) -> bool:
@@ -83,7 +83,7 @@ class SetRule(NamedTuple):
 
 
 def set_rule(text: str, origin: str | None = None) -> SetRule:
-    """Compile ``GLOB: KEY=VALUE...``; raises :class:`SpecError`, with a reason, if it is invalid.
+    """Compile ``GLOB: KEY=VALUE...``; raises :class:`SpecError` with a reason if it is invalid.
 
     ``GLOB`` is as in :func:`~ext4writer.edit.globs.parse_glob`; it ends at the first colon followed
     by a space, and a backslash escapes a character. Keys:
@@ -91,24 +91,24 @@ def set_rule(text: str, origin: str | None = None) -> SetRule:
     ``uid``, ``gid``
         A number.
     ``mode``
-        Octal, or in the syntax of chmod(1). Symbolic links keep theirs.
+        Octal, or in the syntax of chmod(1). Symbolic links keep their mode.
     ``mtime``, ``atime``, ``ctime``, ``crtime``
         Seconds since 1970, with decimals.
     ``flags``
-        Inode flags, for those kinds that can have one of them: names separated by commas
-        (``immutable,nodump``), or letters of chattr(1); ``+`` or ``-`` before them keeps the
-        others.
+        Inode flags, for the kinds of files that can have one of them: names separated by commas
+        (``immutable,nodump``), or letters of chattr(1). After ``+`` or ``-``, the other flags are
+        kept.
     ``project``
-        The number of a project for quotas; 0 is none.
+        The project ID for quotas; 0 means none.
     ``xattr:NAME``
         The value of an extended attribute: text, ``0x`` and hexadecimal digits, or ``0s`` and
         base64. ``-xattr:NAME`` without a value removes it.
     ``label``
-        A security context; ``security.selinux`` gets it with a final NUL byte.
+        A security context; it is stored in ``security.selinux`` with a final NUL byte.
     ``caps``
         Capabilities in the syntax of setcap(8), for regular files.
     ``type``
-        Sets nothing; limits the rule to these kinds, with letters as in find(1): ``type=fd``.
+        Sets nothing; limits the rule to kinds of files, with letters as in find(1): ``type=fd``.
 
     Values with spaces are quoted as in a shell.
     """
@@ -119,9 +119,9 @@ def set_rule(text: str, origin: str | None = None) -> SetRule:
 
 
 def set_rules(text: bytes, name: str | bytes) -> list[SetRule]:
-    """The rules of a file, one per line, ignoring empty lines and lines that begin with ``#``.
+    """The rules in the text of a file, one per line; empty lines and ``#`` comments are ignored.
 
-    Raises :class:`SourceError`, with ``name`` and the line, for an invalid rule.
+    Raises :class:`SourceError` with ``name`` and the line for an invalid rule.
     """
     rules = []
     for number, line in enumerate(text.split(b"\n"), 1):
@@ -142,7 +142,7 @@ def _parse(text: str, origin: str) -> SetRule:
         raise ValueError("it is not GLOB: KEY=VALUE...")
     pattern = found[1].strip()
     kinds = frozenset(KINDS.values())
-    # Of two values for one key, the later counts; but each mode acts on the result of the last.
+    # The last value for a key counts; but modes and flags are applied in order.
     acts: dict[str, Act] = {}
     modes: list[Change] = []
     flags: list[FlagChange] = []
@@ -162,7 +162,7 @@ def _parse(text: str, origin: str) -> SetRule:
             kinds &= {S_IFREG}
         elif key == "type":
             if not value or set(value) - KINDS.keys():
-                raise ValueError(f"type={value} is not made of the letters {''.join(KINDS)}")
+                raise ValueError(f"type={value} has letters other than {''.join(KINDS)}")
             kinds &= {KINDS[letter] for letter in value}
         elif key == "mode":
             modes.append(parse_mode(value))
@@ -183,8 +183,8 @@ def _parse(text: str, origin: str) -> SetRule:
         raise ValueError("it sets nothing")
     if not kinds:
         raise ValueError(
-            "its type= has no kind that can have what it sets: capabilities are for regular files, "
-            "inode flags for files and folders, but for nodump and noatime"
+            "no kind in its type= can have what it sets: capabilities are for regular files, "
+            "inode flags other than nodump and noatime for files and folders"
         )
     return SetRule(
         origin, pattern, parse_pattern(pattern), kinds, tuple(acts.values()), tuple(xattrs)
@@ -192,14 +192,14 @@ def _parse(text: str, origin: str) -> SetRule:
 
 
 def parse_pattern(pattern: str) -> Glob | None:
-    """Compile a glob; None is the root alone. ``ValueError`` as :func:`parse_glob` raises it."""
+    """Compile a glob; None means only the root. Raises ``ValueError`` as :func:`parse_glob`."""
     if pattern == "/":
         return None
     return parse_glob(pattern.encode("utf-8", "surrogateescape"))
 
 
 def _words(text: str) -> Iterator[str]:
-    """Split at spaces that are not quoted, and undo the quoting."""
+    """Yield the words of ``text``, split at unquoted spaces, without quotes."""
     at = 0
     while at < len(text):
         if text[at].isspace():
@@ -207,7 +207,7 @@ def _words(text: str) -> Iterator[str]:
             continue
         found = _WORD.match(text, at)
         if found is None or (found.end() < len(text) and not text[found.end()].isspace()):
-            raise ValueError("a quote or a backslash in it has no end")
+            raise ValueError("it ends within a quote or after a backslash")
         at = found.end()
         yield "".join(
             piece[0] or re.sub(r"\\(.)", r"\1", piece[1], flags=re.DOTALL) or piece[2] or piece[3]
@@ -217,7 +217,7 @@ def _words(text: str) -> Iterator[str]:
 
 def _xattr_name(name: str) -> bytes:
     if not name or "\0" in name:
-        raise ValueError("xattr: wants the name of an attribute, such as xattr:user.note=text")
+        raise ValueError("xattr: needs the name of an attribute, such as xattr:user.note=text")
     return name.encode("utf-8", "surrogateescape")
 
 
@@ -236,7 +236,7 @@ def _xattr_value(value: str) -> bytes:
 
 
 def _act(key: str, value: str) -> Act:
-    """The function that sets the plain attribute ``key``."""
+    """The function that sets the attribute ``key``, an ID or a time."""
     if key in ("uid", "gid", "project"):
         if not re.fullmatch("[0-9]{1,10}", value, re.ASCII) or int(value) > ID_MOST:
             raise ValueError(f"{key}={value} is not a number from 0 to {ID_MOST}")
@@ -283,7 +283,7 @@ class SetBatch:
         self._index()
 
     def apply(self, tree: Tree) -> None:
-        """Apply the rules in order to everything they match, by any of its names."""
+        """Apply the rules in order; a rule applies to a file if it matches any of its names."""
         waiting: dict[Node, set[int]] = {}
         shared = hard_links(tree.root)
         changed: dict[tuple[tuple[tuple[bytes, bytes], ...], tuple[int, ...]], Xattrs] = {}

@@ -1,4 +1,4 @@
-"""Writes a tree as a text from which ``sources.manifest`` makes an equal tree.
+"""Writes a tree as a manifest, from which ``sources.manifest`` reads an equal tree.
 
 The writers are loaded on first use, since most programs only write images.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["write_dump", "write_mtree"]
 
 
-# Not seen by type checkers, which would take any name for granted.
+# Hidden from type checkers, which would accept any name otherwise.
 if not TYPE_CHECKING:
     __getattr__ = late_names(
         __name__,

@@ -12,13 +12,13 @@ from ..sources.manifest_content import CheckedContent
 from ..tree import Loss
 
 Store = Callable[[bytes, Content], bytes]
-"""(path in the tree, content that is not a file of the host) -> the file that now holds it."""
+"""(path in the tree, content that is not a file of the host) -> path of a new file with it."""
 
 
 class ContentNames:
-    """Names the files of the host that hold content, relative to ``root`` if they are below it.
+    """Names the files of the host that hold contents, relative to ``root`` if they are below it.
 
-    With ``unpacked``, content without such a file gets the name that its file has in the tree.
+    With ``unpacked``, content without such a file gets the path of its file in the tree.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class ContentNames:
             if self._store is None:
                 raise TreeError(
                     path,
-                    f"its {content.size:,} bytes lie in no file of their own that a manifest "
-                    "could name; have them stored in one",
+                    f"its {content.size:,} bytes are not a file of the host that a manifest could "
+                    "name; have them stored in one",
                 )
             place = self._store(path, content)
         elif len(names) > 1:
@@ -60,11 +60,11 @@ class ContentNames:
         return known + name
 
     def losses(self) -> list[Loss]:
-        """One loss for each content that was named as if unpacked."""
+        """A loss with the number of contents that were named as if unpacked, if any."""
         if not self._count:
             return []
         files = "one file" if self._count == 1 else f"{self._count:,} files"
-        what = f"the content of {files} lies nowhere until the tree is unpacked"
+        what = f"the content of {files} does not exist until the tree is unpacked"
         return [Loss(b"/", what, "content-elsewhere")]
 
     def _named(self, folder: bytes) -> bytes:
@@ -78,9 +78,9 @@ class ContentNames:
 
 
 def _first_of(place: bytes, names: Sequence[bytes]) -> bytes:
-    """The same file under the first of ``names`` that the host has.
+    """The path of the same file under the first of ``names``, if the host has that name.
 
-    Otherwise the name would depend on the order in which the host lists a directory.
+    Otherwise the result would depend on the order in which the host lists a directory.
     """
     for name in names:
         if place.endswith(name):
@@ -99,7 +99,7 @@ def _identity(path: bytes) -> tuple[int, int]:
 
 
 def host_path(content: Content) -> bytes | None:
-    """The whole path of ``content`` if it is a file of the host; else None."""
+    """The full path of ``content`` if it is a file of the host; otherwise None."""
     if isinstance(content, CheckedContent):
         content = content.content
     if isinstance(content, HostFile):

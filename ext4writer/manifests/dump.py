@@ -1,4 +1,4 @@
-"""A tree as composefs-dump(5), in the form that composefs-info writes."""
+"""Writes a tree as composefs-dump(5), in the form of composefs-info."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .content import ContentNames, Store, host_path
 from .lines import Lines, depth_first, shared_names
 
 INLINE_MOST = 5000
-"""Bytes of content that composefs accepts inside a dump (LCFS_INLINE_CONTENT_MAX)."""
+"""Most bytes of content that composefs accepts inside a dump (LCFS_INLINE_CONTENT_MAX)."""
 
 
 @checked("stream")
@@ -29,13 +29,14 @@ def write_dump(
     store: Store | None = None,
     unpacked: bool = False,
 ) -> list[Loss]:
-    """Write ``tree`` to ``stream`` and return the losses: what a dump has no field for.
+    """Write ``tree`` to ``stream`` and return the losses: attributes without a field in a dump.
 
     Payloads are paths of the host, relative to ``root`` if they are below it. Content that is not a
-    file of the host goes into the dump up to 5,000 bytes; ``store`` is called for larger content.
-    Without ``store``, ``unpacked`` names it as if the tree were unpacked into ``root``, and adds a
-    loss. Raises :class:`TreeError` for other content without a file, :class:`SpecError` if ``tree``
-    is not a tree, :class:`OutputError` if ``stream`` is not a binary file, and errors of reading.
+    file of the host is stored in the dump up to 5,000 bytes; ``store`` is called for larger
+    content. Without ``store``, ``unpacked`` names it as if the tree were unpacked into ``root``,
+    and adds a loss. Raises :class:`TreeError` for other content without a file, :class:`SpecError`
+    if ``tree`` is not a tree, :class:`OutputError` if ``stream`` is not a binary file, and errors
+    of reading.
     """
     names = ContentNames(root, store, unpacked=unpacked)
     writer = _DumpWriter(tree, stream, names)
@@ -93,13 +94,13 @@ class _DumpWriter:
         return b" ".join([line, *xattrs])
 
     def _content(self, path: bytes, content: Content, names: list[bytes]) -> tuple[bytes, bytes]:
-        """The fields payload and content, one of which is ``-``."""
+        """The fields payload and content; one of them is ``-``."""
         if host_path(content) is None and content.size <= INLINE_MOST:
             return b"-", _optional(content.read_bytes())
         return _optional(self._names.get(path, content, names)), b"-"
 
     def _lose(self, path: bytes, node: Node) -> None:
-        """Note what a dump has no field for."""
+        """Record the attributes without a field in a dump."""
         for row in OTHER_TIMES:
             if getattr(node, row.name) not in (None, node.mtime_ns):
                 what = f"{row.word} has no field in a dump"

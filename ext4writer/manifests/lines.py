@@ -43,7 +43,7 @@ class Lines:
             self._held.clear()
             while data:
                 # An unbuffered stream may write only a part. Objects that return no count have
-                # taken everything.
+                # written everything.
                 done: int | None = self._stream.write(data)
                 if done is None and isinstance(self._stream, io.RawIOBase):
                     raise BlockingIOError(errno.EAGAIN, "it is in non-blocking mode")
@@ -51,7 +51,7 @@ class Lines:
 
 
 def shared_names(tree: Tree) -> dict[Node, list[bytes]]:
-    """Each node with several names, and its paths in the order of a manifest."""
+    """Map each node with several names to its paths, in the order of a manifest."""
     shared: dict[Node, list[bytes]] = {node: [] for node in hard_links(tree.root)}
     if shared:
         for path, node in depth_first(tree):
@@ -63,8 +63,8 @@ def shared_names(tree: Tree) -> dict[Node, list[bytes]]:
 def depth_first(tree: Tree) -> Iterator[tuple[bytes, Node]]:
     """Yield (absolute path, node) for each name, as :func:`walking.depth_first` does.
 
-    This is the order of composefs-info. Raises :class:`TreeError` for a path that is too long for
-    readers of manifests.
+    This is the order of composefs-info. Raises :class:`TreeError` for a path too long for readers
+    of manifests, and for an owner out of range.
     """
     for path, node in walking.depth_first(tree.root):
         if len(path) > PATH_MOST:
@@ -73,10 +73,10 @@ def depth_first(tree: Tree) -> Iterator[tuple[bytes, Node]]:
                 f"its path has {len(path):,} bytes; {PATH_MOST:,} is the most in a manifest",
             )
         if not (0 <= node.uid <= ID_MOST and 0 <= node.gid <= ID_MOST):
-            raise TreeError(path, f"its owner {node.uid}:{node.gid} is no user and group")
+            raise TreeError(path, f"its owner {node.uid}:{node.gid} is out of range")
         yield path, node
 
 
 def time_text(time_ns: int) -> bytes:
-    """``seconds.nanoseconds`` with nine digits after the point; seconds are rounded down."""
+    """``seconds.nanoseconds`` with nine digits after the point; the seconds are rounded down."""
     return b"%d.%09d" % divmod(time_ns, NANOSECONDS)

@@ -1,7 +1,7 @@
-"""A tree as mtree(5), in a form that bsdtar, mtree(8) and this library read.
+"""Writes a tree as mtree(5), in a form that bsdtar, mtree(8) and this library read.
 
-Each entry is one line. What mtree(5) has no keyword for is in ``tags=``, which other programs
-ignore; NetBSD's mtree(8) would stop at an unknown keyword.
+Each entry is one line. Attributes without a keyword in mtree(5) are in ``tags=``, which other
+programs ignore; NetBSD's mtree(8) would stop at an unknown keyword.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .content import ContentNames, Store
 from .lines import Lines, depth_first, shared_names, time_text
 
 SIGNATURE = b"#mtree"
-"""The first line; libarchive recognizes the format by it."""
+"""The first line, by which libarchive recognizes the format."""
 WORDS = {kind: word for word, kind in KINDS.items()}
 _CHUNK = 1 << 20
 
@@ -40,13 +40,13 @@ def write_mtree(
 
     Names are sorted as bytes, parents before children.
 
-    Contents are named by their path on the host, relative to ``root`` if they are below it, and not
-    at all if they have the same path below ``root`` as in the tree. ``store`` is called for content
-    that is not a file of the host; without it, ``unpacked`` names it as if the tree were unpacked
-    into ``root``, and adds a loss. ``digest`` (such as ``"sha256"``) reads all content and adds its
+    Contents are named by their path on the host, relative to ``root`` if they are below it. The
+    name is omitted if it is the same as the path in the tree. ``store`` is called for content that
+    is not a file of the host; without it, ``unpacked`` names it as if the tree were unpacked into
+    ``root``, and adds a loss. ``digest`` (such as ``"sha256"``) reads all content and adds its
     digest. Raises :class:`TreeError` for other content without a file, :class:`SpecError` if
-    ``tree`` is not a tree, :class:`OutputError` if ``stream`` is not a binary file, and errors of
-    reading.
+    ``tree`` is not a tree or ``digest`` is unknown, :class:`OutputError` if ``stream`` is not a
+    binary file, and errors of reading.
     """
     if digest is not None:
         _new_digest(digest)
@@ -144,7 +144,7 @@ def _new_digest(kind: str) -> hashlib._Hash:
     try:
         return hashlib.new(kind, usedforsecurity=False)
     except (ValueError, TypeError):  # TypeError for a NUL character
-        raise SpecError("digest", f"{kind!r:.80} is no digest that this Python knows") from None
+        raise SpecError("digest", f"{kind!r:.80} is not a digest that this Python has") from None
 
 
 def _digest(content: Content, kind: str) -> str:

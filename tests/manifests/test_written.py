@@ -140,10 +140,10 @@ class TestContent:
         tree.file("/small", b"-")
         text = written(tree, "dump")
         assert image(sources.manifest(text)) == image(tree)
-        with pytest.raises(TreeError, match="/small: its 1 bytes lie in no file"):
+        with pytest.raises(TreeError, match="/small: its 1 bytes are not a file of the host"):
             written(tree, "mtree")
         tree.file("/large", bytes(5001))
-        with pytest.raises(TreeError, match="/large: its 5,001 bytes lie in no file"):
+        with pytest.raises(TreeError, match="/large: its 5,001 bytes are not a file of the host"):
             written(tree, "dump")
         asked: list[bytes] = []
 
@@ -396,7 +396,7 @@ class TestTheCommand:
         (tmp_path / "tree" / "empty").touch()
         run(["tar", "--format=posix", "-cf", tmp_path / "t.tar", "-C", tmp_path / "tree", "."])
         words = ("manifest", tmp_path / "t.tar", "--format", kind, "-o", tmp_path / "m")
-        told = "/: the content of one file lies nowhere until the tree is unpacked"
+        told = "/: the content of one file does not exist until the tree is unpacked"
         assert_one_line(command(*words, "--strict"), 1, told)
         assert not (tmp_path / "m").exists()
         done = command(*words)

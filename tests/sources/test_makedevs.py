@@ -177,7 +177,7 @@ def test_a_link_itself_and_not_what_it_leads_to() -> None:
             "/toy/x p 755 0 0",
             "/toy/x has no folder to be in; put a line for that before it: /u",
         ),
-        ("/bin p 755 0 0", "/bin is there and of another type"),
+        ("/bin p 755 0 0", "/bin exists with another type"),
     ],
 )
 def test_what_leads_nowhere_is_an_error(line: str, problem: str) -> None:
@@ -268,9 +268,9 @@ def test_capabilities(make_image: MakeImage) -> None:
         ("/a d 755 0 0 0 0 0 0 0 0", "it is not name type mode"),
         ("/a s 755", "'s' is none of the types"),
         ("/a dd 755", "'dd' is none of the types"),
-        ("/a d 999", "is no mode in octal"),
-        ("/a c -1", "is no mode in octal"),
-        ("/a d 10000", "is no mode in octal"),
+        ("/a d 999", "is not a mode in octal"),
+        ("/a c -1", "is not a mode in octal"),
+        ("/a d 10000", "is not a mode in octal"),
         ("/a d 755 4294967295 0", "above"),
         ("/a c 600 0 0 1 -1", "minor b'-1' is not a number"),
         ("/a c 600 0 0 1 1048576", "is not a number up to 1048575"),
@@ -278,11 +278,11 @@ def test_capabilities(make_image: MakeImage) -> None:
         ("/a c 600 0 0 1 0 0 1048575 1048575", "minor numbers are out of range"),
         ("/ c 600", "the root is a directory"),
         ("/x/y c 600", "/x/y has no folder to be in"),
-        ("/f/x d 600", "/f/x is no folder: /f is not a directory"),
-        ("/f c 600", "is there and of another type"),
+        ("/f/x d 600", "/f/x is not a folder: /f is not a directory"),
+        ("/f c 600", "exists with another type"),
         ("/../x d 600", "cannot be the name"),
         ("/" + "n" * 300 + " p 600", "has 300 bytes"),
-        ("|xattr cap_kill+ep", "no line of a file above it"),
+        ("|xattr cap_kill+ep", "not that of a file"),
         ("|xattr", "not |xattr and one word"),
         ("|flags x", "not |xattr and one word"),
     ],
@@ -333,4 +333,4 @@ def test_the_command(tmp_path: Path) -> None:
     assert "03:0f" in debugfs.debugfs(image, "stat /dev/hda15")
     table.write_bytes(b"/dev r 755")
     done = run("build", "-D", table, "-o", image)
-    assert_one_line(done, 1, f"{table}: line 1: 'r' is none of", "makedevs has such")
+    assert_one_line(done, 1, f"{table}: line 1: 'r' is none of", "it is one of makedevs")

@@ -163,16 +163,16 @@ class TestSet:
             ("f: uid=x", "is not a number from 0"),
             ("f: uid=-1", "is not a number from 0"),
             ("f: gid=4294967295", "is not a number from 0"),
-            ("f: mode=9", "is no mode"),
-            ("f: mode=17777", "is no mode"),
-            ("f: mode=u+q", "is no mode"),
+            ("f: mode=9", "is not a mode"),
+            ("f: mode=17777", "is not a mode"),
+            ("f: mode=u+q", "is not a mode"),
             ("f: mtime=now", "is not a time"),
-            ("f: xattr:=x", "wants the name"),
+            ("f: xattr:=x", "needs the name"),
             ("f: xattr:user.a=0xzz", "is not hexadecimal"),
             ("f: xattr:user.a=0s!", "is not base64"),
-            ("f: caps=cap_fly=ep", "'cap_fly' is no capability"),
+            ("f: caps=cap_fly=ep", "'cap_fly' is not a capability"),
             ("f: type=d caps=cap_kill=ep", "capabilities are for regular files"),
-            ("f: type=x uid=1", "type=x is not made of"),
+            ("f: type=x uid=1", "type=x has letters other than"),
             ("f: colour=red", "'colour' is not a key"),
             ("f: label='x", "has no end"),
             ("f: uid=1 \\", "has no end"),
@@ -296,7 +296,7 @@ class TestOwners:
         apply_rules(tree, [ModeMask(0o7750)])
         assert [oct(tree[path].mode) for path in ("/f", "/d", "/")] == ["0o6750", "0o750", "0o750"]
         apply_rules(tree, [ModeMask(0o7777)])
-        assert whats(tree) == ["the mode mask 7777 took no permission away"]
+        assert whats(tree) == ["the mode mask 7777 removed no permission"]
 
 
 class TestSelection:

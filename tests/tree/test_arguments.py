@@ -307,7 +307,7 @@ SLIPS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: write_image(Tree(), bytearray(), compression="x"),
         "compression: is a str, not a Compression",
     ),
-    "watch": (lambda: write_image(Tree(), bytearray(), watch=5), "watch: 5 is no function"),
+    "watch": (lambda: write_image(Tree(), bytearray(), watch=5), "watch: 5 is not a function"),
     "trailer": (lambda: write_image(Tree(), bytearray(), trailer=5), "trailer: 5 is no trailer"),
     "layout": (
         lambda: write_image(plan(Tree()), bytearray()),
@@ -321,7 +321,7 @@ SLIPS: dict[str, tuple[Callable[[], Any], str]] = {
     "place of a plan": (lambda: plan(Tree()).save(5), "path: 5 is no path"),
     "path of content": (lambda: PathContent(5), "path: 5 is no path"),
     "bytes of content": (lambda: BytesContent(5), "data: 5 is neither bytes"),
-    "opener": (lambda: CallableContent(5, 5), "opener: 5 is no function"),
+    "opener": (lambda: CallableContent(5, 5), "opener: 5 is not a function"),
     "part of a file": (lambda: PathSliceContent("/x", "x", 5), "offset: 'x'"),
     "part of no file": (lambda: PathSliceContent(Path("/x\0"), 0, 5), "holds a NUL byte"),
     "NUL in a path": (lambda: PathContent("/x\0"), "path: '/x\\x00' holds a NUL byte"),

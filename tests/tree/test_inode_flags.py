@@ -290,7 +290,7 @@ class TestRules:
             ("f: flags=", "'' is no inode flag"),
             ("f: flags=i,", "'' is no inode flag"),
             ("f: flags=iq", "'iq' is no inode flag"),
-            ("f: type=l flags=i", "its type= has no kind"),
+            ("f: type=l flags=i", "no kind in its type="),
             ("f: project=-1", "project=-1 is not a number from 0 to 4294967294"),
         ],
     )

@@ -1,9 +1,9 @@
-"""SELinux's file_contexts: which path gets which label.
+"""SELinux's file_contexts: labels by path.
 
-The rules are those of libselinux (label_file.c, label_file.h, label_support.c): a specification
-without meta characters wins over all others, among equals the last one wins, a specification with a
-type is for that type only, and ``<<none>>`` leaves the entry alone. A specification whose first
-component is plain is for paths that have a second one.
+The rules are those of libselinux (label_file.c, label_file.h, label_support.c). A specification
+without meta characters has precedence over all others; among equals, the last one counts. A
+specification with a type applies to that type only, and ``<<none>>`` leaves the entry alone. A
+specification with a literal first component applies only to paths with at least two components.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ COMPANIONS = (".homedirs", ".local")
 SUBSTITUTIONS = (".subs", ".subs_dist")
 """Suffixes of the files that map parts of the tree to other paths, in the order of look-up."""
 EXPRESSION_MOST = 4096
-"""Bytes of the longest expression, as in libselinux."""
+"""Limit for the bytes of an expression, as in libselinux."""
 WAYS_FEW = 8
-"""Ways to match, per byte of a path, that ``re`` may try."""
+"""Most ways to match per byte of a path, up to which ``re`` is used."""
 STEPS_MOST = 1_000_000
-"""Ways to match that ``re`` may try for one path, if no automaton can do it."""
+"""Most ways to match that ``re`` may try for one path, if an automaton is impossible."""
 
 _STEM = re.compile(r"/[^/.^$?*+|\[({\\]+/")
-"""A literal first component, which libselinux compares with the path's before all else."""
+"""A literal first component, which libselinux first compares with that of the path."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Spec:
     kind: int
-    """The kind of files that it applies to (``S_IFMT`` bits); 0 for all."""
+    """The kind of files to which it applies (``S_IFMT`` bits); 0 for all."""
     context: bytes
 
 
@@ -75,13 +75,13 @@ class FileContexts:
         *,
         mount_point: str | bytes = b"/",
     ) -> None:
-        """``texts`` are (content, name) of files that are read as if they were one.
+        """``texts`` are (content, name) of files that are read as if they were concatenated.
 
-        ``substitutions`` are lists of (path, path whose labels it gets), applied one after the
-        other. ``mount_point`` is the absolute path at which the tree will be mounted; its root
-        gets the label of that path.
+        ``substitutions`` are lists of (path, substitute); each list is applied in turn. A path gets
+        the label of its substitute. ``mount_point`` is the absolute path where the tree will be
+        mounted; its root gets the label of that path.
 
-        Raises :class:`SourceError`, with the name and line, for an invalid specification or an
+        Raises :class:`SourceError` with the name and line for an invalid specification or an
         unsupported expression, and :class:`SpecError` for an invalid mount point.
         """
         self._specs: list[_Spec] = []
@@ -102,10 +102,10 @@ class FileContexts:
     def load(
         cls, path: str | bytes | os.PathLike[str], *, mount_point: str | bytes = b"/"
     ) -> FileContexts:
-        """Read ``path`` and those files beside it that libselinux reads, too.
+        """Read ``path`` and the additional files that libselinux reads, if they exist.
 
-        These have the suffixes ``.homedirs`` and ``.local``, and ``.subs`` and ``.subs_dist``.
-        Raises :class:`SourceError`.
+        Their names are ``path`` with the suffixes ``.homedirs``, ``.local``, ``.subs`` and
+        ``.subs_dist``. Raises :class:`SourceError`.
         """
         base = os.fsdecode(path)
         texts: list[tuple[bytes, str | bytes]] = [(read_document(base), base)]
@@ -121,7 +121,7 @@ class FileContexts:
     def lookup(self, path: bytes, kind: int) -> bytes | None:
         """The context for the absolute ``path`` of a file of ``kind`` (``S_IFMT`` bits).
 
-        ``path`` is a path on the running system, mount point included, not one in the tree.
+        ``path`` is a path on the running system, including the mount point, not a path in the tree.
         Returns None if nothing or ``<<none>>`` matches.
         """
         path = self._substitutes.path(path)
@@ -138,7 +138,7 @@ class FileContexts:
         return self._context(last) if last >= 0 else None
 
     def apply(self, tree: Tree) -> None:
-        """Label the nodes of ``tree``; of a file's several names, the first in the walk decides."""
+        """Label the nodes of ``tree``; a file with several names gets the label of the first."""
         labelled: dict[Node, tuple[bytes, bytes | None]] = {}
         shared: dict[tuple[tuple[tuple[bytes, bytes], ...], bytes], Xattrs] = {}
         matches = 0
@@ -205,23 +205,23 @@ class FileContexts:
 
 
 def _prefix(mount_point: str | bytes) -> bytes:
-    """The prefix of the paths of a tree that is mounted there; empty for the root."""
+    """The prefix of the paths of a tree mounted at ``mount_point``; empty for ``/``."""
     raw = mount_point if isinstance(mount_point, bytes) else os.fsencode(mount_point)
     names = [name for name in raw.split(b"/") if name]
     if not raw.startswith(b"/") or b"." in names or b".." in names or b"\0" in raw:
         raise SpecError(
-            "mount_point", f"{os.fsdecode(raw)!r} is no absolute path without '.' and '..'"
+            "mount_point", f"{os.fsdecode(raw)!r} is not an absolute path without '.' and '..'"
         )
     return b"".join(b"/" + name for name in names)
 
 
 class Substitutes:
-    """Paths that get the labels of other paths; the last match of each list is used."""
+    """Maps paths to the paths whose labels they get; the last match of each list is used."""
 
     def __init__(self, lists: Iterable[Iterable[tuple[bytes, bytes]]]) -> None:
         self._lists = [_Substitutions(one) for one in lists]
         self._above = {old[: old.rfind(b"/")] for one in self._lists for old in one.paths}
-        """The directories of paths that are listed themselves."""
+        """The parent directories of the listed paths."""
         self._folder: bytes | None = None
         self._substitute = b""
         self._plain = False
@@ -237,7 +237,7 @@ class Substitutes:
         return self._find(path)
 
     def _enter(self, folder: bytes) -> None:
-        """Substitute a directory once for all its entries, unless one is listed itself."""
+        """Substitute a directory once for all its entries, unless one of them is listed."""
         self._folder = folder
         self._substitute = self._find(folder)
         self._plain = (
@@ -283,11 +283,11 @@ _KINDS_SHOWN = b", ".join(KINDS).decode()
 
 
 class _Backtracking:
-    """An expression that only ``re`` can match, which may have to try all ways to match."""
+    """An expression that only ``re`` can match, perhaps by trying all ways to match."""
 
     def __init__(self, pattern: Translated, name: str | bytes, number: int, raw: str) -> None:
-        """Raises :class:`SourceError` if the number of ways has no bound."""
-        # With alternatives, only the first is anchored at the start and only the last at the end.
+        """Raises :class:`SourceError` if the number of ways is unlimited."""
+        # Of several alternatives, only the first is anchored at the start, the last at the end.
         expression = f"{pattern.expression}$"
         if pattern.alternatives:
             expression = f".*?(?:^{expression})"
@@ -306,13 +306,13 @@ class _Backtracking:
             raise SourceError(
                 name,
                 f"line {number}: {raw[:80]!r} could be tried in more than {STEPS_MOST:,} ways on a "
-                f"path of {length} bytes; write it with fewer repeats, or without what looks "
-                "around itself or forbids to go back",
+                f"path of {length} bytes; write it with fewer repeats, or without look-around and "
+                "possessive repeats",
             )
 
 
 def _compiled(at: int, raw: str, pattern: Translated, name: str | bytes, number: int) -> Pattern:
-    """Compile ``^raw$`` as libselinux does, so that a bar outside groups separates the anchors."""
+    """Compile ``^raw$`` as libselinux does; a bar outside groups thus separates the anchors."""
     rest: Expression | _Backtracking | None = pattern.rest
     simple = None
     if rest is None:

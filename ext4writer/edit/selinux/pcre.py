@@ -1,8 +1,8 @@
 """The regular expressions of file_contexts: the supported subset of PCRE.
 
-An expression is read token by token; a construct that is not known to mean the same here is refused
-by name. Nearly all are matched by an automaton, in linear time. Expressions with look-around, inner
-anchors or parts that never backtrack are left to Python's ``re``, with a bound on its work.
+An expression is parsed token by token, and an unsupported construct is named in an error. An
+automaton matches nearly all expressions in linear time. Python's ``re`` matches expressions with
+look-around, inner anchors or possessive parts, with a limit on its work.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ...late_dataclasses import NamedTuple, dataclass
 from ..automaton import ANY_BYTE, Builder, Expression, Part, byte_set, set_for_re
 
 DEPTH_MOST = 100
-"""Levels of groups. PCRE2 takes 250 (PARENS_NEST_LIMIT); ``re`` recurses for each."""
+"""Most levels of groups. PCRE2 allows 250 (PARENS_NEST_LIMIT); ``re`` recurses for each."""
 
 _PIECE = re.compile(
     r"""
@@ -30,7 +30,7 @@ _PIECE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _CLASSES = "dDsSwW"
-"""Letters of escapes that stand for a set, the same in both."""
+"""Letters of escapes for sets, with the same meaning in PCRE and ``re``."""
 _CONTROLS = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "a": "\a", "e": "\x1b"}
 _POSIX = {
     "alnum": "0-9A-Za-z",
@@ -53,7 +53,7 @@ _NEWLINE = 1 << 10
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """An upper bound for the ways to match a subject of n bytes: ``number * n**power``."""
+    """Upper bound for the number of ways to match a subject of n bytes: ``number * n**power``."""
 
     number: float = 1
     power: int = 0
@@ -67,7 +67,7 @@ class Ways:
         return Ways(self.number + other.number, max(self.power, other.power))
 
     def repeat(self, least: int, most: int | None) -> Ways:
-        """The bound for a repeated expression; there is none if it has several ways itself."""
+        """The bound for a repeated expression; infinite for many repeats of one with a choice."""
         if self.number <= 1 and not self.power:
             return Ways(1, 1) if most is None else Ways(most - least + 1)
         if most is None or most > 64:
@@ -83,7 +83,7 @@ class Translated:
     """A supported expression."""
 
     expression: str
-    """In the syntax of ``re``."""
+    """The expression in the syntax of ``re``."""
     prefix: str
     """The common prefix of everything it matches, if it is anchored at the start."""
     literal: bool
@@ -91,9 +91,9 @@ class Translated:
     alternatives: bool
     """Whether it has a bar outside all groups."""
     rest: Expression | None
-    """Matches what follows ``prefix`` in ``^expression$``; None if literal or only for ``re``.
+    """Matches the rest of ``^expression$`` after ``prefix``; None if literal or only for ``re``.
 
-    A bar outside all groups separates the anchors, too, and ``$`` also matches before a final
+    A bar outside all groups also separates the anchors, and ``$`` also matches before a final
     newline.
     """
     ways: Ways
@@ -133,13 +133,13 @@ def translate(text: str) -> Translated:
         elif kind == "group":
             depth += 1
             if depth > DEPTH_MOST:
-                raise ValueError(f"more than {DEPTH_MOST} groups lie in each other")
+                raise ValueError(f"more than {DEPTH_MOST} groups are nested")
             is_plain = piece in ("(", "(?:")
             token = _Token("group" if is_plain else "look", "(?:" if is_plain else piece)
         elif kind == "close":
             depth -= 1
             if depth < 0:
-                raise ValueError("a parenthesis is closed that was not opened")
+                raise ValueError("a parenthesis is closed but was not opened")
             token = _Token("close", piece)
         elif kind == "repeat":
             if can_repeat:
@@ -152,7 +152,7 @@ def translate(text: str) -> Translated:
             else:
                 raise ValueError(f"{piece!r} has nothing to repeat")
         elif kind in ("special", "brace"):
-            raise ValueError(f"{text[found.start() : at + 3]!r} is not understood here")
+            raise ValueError(f"{text[found.start() : at + 3]!r} is not supported")
         elif piece == "|":
             token = _Token("bar", piece)
             alternatives |= depth == 0
@@ -185,15 +185,15 @@ def translate(text: str) -> Translated:
 
 
 def _rest(tokens: list[_Token], *, at_start: bool) -> Expression | None:
-    """The automaton of ``tokens$``; None if an automaton cannot match them.
+    """Compile ``tokens$`` for an automaton; None if an automaton cannot match them.
 
-    ``at_start`` says whether they are at the start of the expression.
+    ``at_start``: the tokens are at the start of the expression.
     """
     if any(token.kind in ("look", "else") for token in tokens):
         return None
     builder = Builder()
     groups: list[list[list[Part]]] = [[[]]]
-    """For each open group its alternatives, and for each alternative its parts."""
+    """The alternatives of each open group, as lists of parts."""
     for at, token in enumerate(tokens):
         if token.kind == "one":
             groups[-1][-1].append(builder.one(token.choice))
@@ -208,7 +208,7 @@ def _rest(tokens: list[_Token], *, at_start: bool) -> Expression | None:
         elif token.kind == "bar":
             groups[-1].append([])
         elif token.kind == "^":
-            # At the start an anchor changes nothing; elsewhere it would need context.
+            # At the start an anchor is redundant; elsewhere it would need context.
             if not at_start or groups != [[[]]]:
                 return None
         elif token.kind == "$" and at < len(tokens) - 1:
@@ -240,9 +240,9 @@ def _joined(builder: Builder, alternatives: list[list[Part]]) -> Part:
 def _ways(tokens: list[_Token]) -> Ways:
     """The bound for the ways in which ``re`` can match ``tokens``."""
     groups: list[list[Ways]] = [[ONE_WAY]]
-    """For each open group its alternatives, the last one without its last piece."""
+    """The bounds of the alternatives of each open group; the last one excludes its last piece."""
     pieces = [ONE_WAY]
-    """The last piece of each group."""
+    """The bound of the last piece of each open group."""
     for token in tokens:
         if token.kind == "repeat":
             pieces[-1] = pieces[-1].repeat(token.least, token.most)
@@ -277,7 +277,7 @@ def _repeat(piece: str) -> _Token:
     low, comma, high = piece[1:-1].partition(",")
     least, most = int(low), int(high) if high else None if comma else int(low)
     if most is not None and most < least:
-        raise ValueError(f"it is wrong: {piece} is at most less than at least")
+        raise ValueError(f"it is wrong: {piece} has a maximum below its minimum")
     return _Token("repeat", piece, 0, least, most)
 
 
@@ -294,7 +294,7 @@ def _escape(piece: str) -> tuple[_Token, str | None]:
     if letter == "x" and len(piece) == 4:
         character = bytes.fromhex(piece[2:]).decode("latin-1")
         if ord(character) > 0x7E:
-            raise ValueError(f"{piece} is no character of ASCII")
+            raise ValueError(f"{piece} is not an ASCII character")
         return _character(character), character
     if letter in _CONTROLS:
         return _character(_CONTROLS[letter]), _CONTROLS[letter]
@@ -307,13 +307,13 @@ def _escape(piece: str) -> tuple[_Token, str | None]:
     if letter == "Z":
         return _Token("else", r"(?=\n?\Z)"), None
     if letter.isalnum():
-        raise ValueError(f"\\{letter} is not understood here")
+        raise ValueError(f"\\{letter} is not supported")
     return _character(letter), letter
 
 
 @cache
 def _class(letter: str) -> int:
-    """The set of bytes of an escape with a letter."""
+    """The set of bytes that the escape with ``letter`` matches."""
     expression = re.compile(rb"\%b" % letter.encode())
     return byte_set(byte for byte in range(256) if expression.fullmatch(bytes((byte,))))
 
@@ -325,12 +325,12 @@ def _posix(name: str) -> int:
 
 
 def _set(text: str, at: int) -> tuple[int, int]:
-    """The bytes of the set that was opened before ``at``, and the index where it ends."""
+    """The bytes of the set opened before index ``at``, and the index after its end."""
     negated = text[at : at + 1] == "^"
     at += negated
     choice = 0
     begins: int | None = None
-    """The previous character, if a range can begin with it."""
+    """The previous character, if it can begin a range."""
     in_range = False
     first = True
     while True:
@@ -351,7 +351,7 @@ def _set(text: str, at: int) -> tuple[int, int]:
             assert begins is not None
             if literal is None or literal < begins:
                 shown = text[max(0, at - 8) : at]
-                raise ValueError(f"it is wrong: a range that ends with {shown!r} is none")
+                raise ValueError(f"it is wrong: {shown!r} does not end a valid range")
             choice |= (1 << literal + 1) - (1 << begins)
             begins, in_range = None, False
         else:
@@ -360,19 +360,19 @@ def _set(text: str, at: int) -> tuple[int, int]:
 
 
 def _member(text: str, at: int) -> tuple[int, int | None, int]:
-    """The bytes of a set's member at ``at``, its code if it is one byte, and the next index."""
+    """The bytes of the set member at ``at``, its code if it is one byte, and the next index."""
     character = text[at]
     if character == "[" and text[at + 1 : at + 2] in (":", ".", "="):
         end = text.find(":]", at + 2)
         name = text[at + 2 : end]
         if text[at + 1] != ":" or end < 0 or name not in _POSIX:
-            raise ValueError(f"{text[at : at + 8]!r} is not understood here")
+            raise ValueError(f"{text[at : at + 8]!r} is not supported")
         return _posix(name), None, end + 2
     if character == "\\":
         found = _PIECE.match(text, at)
         assert found is not None
         token, literal = _escape(found[0])
         if token.kind != "one":
-            raise ValueError(f"{found[0]} is not understood in a set")
+            raise ValueError(f"{found[0]} is not supported in a set")
         return token.choice, None if literal is None else ord(literal), found.end()
     return 1 << ord(character), ord(character), at + 1

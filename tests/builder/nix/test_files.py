@@ -367,7 +367,7 @@ def test_without_a_registration_it_may_be(closure: RealClosure, out: Path) -> No
             1,
             ("is no folder",),
         ),
-        ([{"source": "/etc/hosts", "target": "/a", "mode": "rw"}], 2, ("--contents", "no mode")),
+        ([{"source": "/etc/hosts", "target": "/a", "mode": "rw"}], 2, ("--contents", "not a mode")),
         ([{"source": "/etc/hosts", "target": "/a", "user": "bob"}], 2, ("--contents", "'bob'")),
         ([{"source": "/etc/hosts", "target": "/a", "group": "4294967295"}], 2, ("a number",)),
     ],
