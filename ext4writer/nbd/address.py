@@ -1,4 +1,4 @@
-"""Where a server listens: ``unix:PATH``, or ``HOST:PORT`` on this machine."""
+"""Addresses of servers: ``unix:PATH``, or ``HOST:PORT`` on this machine."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..late_dataclasses import dataclass
 OPTION = "nbd"
 PORT_MOST = 65535
 DEFAULT_PORT = 10809
-"""The port that IANA gave to NBD."""
+"""The port that IANA assigned to NBD."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """A place to listen at; ``path`` is that of a unix socket, or else ``host`` and ``port``."""
+    """An address to listen at: the ``path`` of a Unix socket, or ``host`` and ``port``."""
 
     _refuse_unknown = refuse_unknown
 
@@ -25,13 +25,16 @@ class Address:
     port: int = DEFAULT_PORT
 
     def __post_init__(self) -> None:
-        """Raises :class:`SpecError` for a value of another type."""
+        """Raises :class:`SpecError` for a value of the wrong type."""
         check_fields(self)
 
     @classmethod
     @checked()
     def parse(cls, text: str) -> Address:
-        """``unix:PATH``, ``HOST:PORT``, ``[IPV6]:PORT`` or ``HOST``; SpecError for others."""
+        """Parse ``unix:PATH``, ``HOST:PORT``, ``[IPV6]:PORT`` or ``HOST``.
+
+        Raises :class:`SpecError` for anything else.
+        """
         kind, _, path = text.partition(":")
         if kind == "unix":
             if not path:
@@ -43,14 +46,14 @@ class Address:
             port = rest.removeprefix(":") or port
         elif text.count(":") == 1:
             host, _, port = text.partition(":")
-        if not host or host.isdecimal():  # the resolver takes a number for an address of IPv4
+        if not host or host.isdecimal():  # the resolver takes a number for an IPv4 address
             raise SpecError(OPTION, f"{text!r} is neither unix:PATH nor HOST:PORT")
         if not (port.isascii() and port.isdigit() and int(port) <= PORT_MOST):
-            raise SpecError(OPTION, f"{port!r} is no port; there are 0 to {PORT_MOST}")
+            raise SpecError(OPTION, f"{port!r} is not a port; ports are 0 to {PORT_MOST}")
         return cls(host=host, port=int(port))
 
     def check_is_local(self) -> None:
-        """Raise :class:`SpecError` for an address that other machines reach."""
+        """Raise :class:`SpecError` for an address that other machines can reach."""
         if self.path:
             return
         try:
@@ -58,20 +61,20 @@ class Address:
         except OSError as error:
             raise SpecError(OPTION, f"{self.host}: {error.strerror}") from error
         except UnicodeError:
-            raise SpecError(OPTION, f"{self.host!r:.80} is no name of a host") from None
+            raise SpecError(OPTION, f"{self.host!r:.80} is not a host name") from None
         import ipaddress  # late: most servers listen at a path
 
         for *_, place in found:
             if not ipaddress.ip_address(str(place[0]).partition("%")[0]).is_loopback:
                 raise SpecError(
                     OPTION,
-                    f"{place[0]} is no address of this machine alone: the protocol has neither "
-                    "passwords nor encryption here; ask for --listen-anywhere if that is meant",
+                    f"{place[0]} can be reached by other machines, and this server has neither "
+                    "passwords nor encryption; use --listen-anywhere if that is intended",
                 )
 
     @property
     def uri(self) -> str:
-        """As clients take it."""
+        """The NBD URI for clients."""
         if self.path:
             from urllib.parse import quote
 

@@ -1,4 +1,4 @@
-"""The memory in which answers are made: one bound for all clients, however much they ask for."""
+"""The memory for replies: one limit for all clients, however much they request."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ..errors import SpecError
 
 PAGE = 4096
 LARGEST_PIECE = 1 << 20
-"""Bytes that are read and sent in one go, at most."""
+"""Most bytes of an image that are read and sent at a time."""
 
 
 class Buffers:
-    """A piece for each client, and the rest for answers that are better made as a whole.
+    """A buffer for each client; the rest of the memory is for replies that need a larger buffer.
 
-    No one ever waits for memory: a client that takes its answer slowly would make the others wait.
+    Nothing ever waits for memory, because a slow client would then block the others.
     """
 
     def __init__(self, memory: int, most_clients: int) -> None:
-        """``memory`` is the number of bytes for all of ``most_clients``.
+        """``memory`` is the number of bytes for up to ``most_clients`` clients together.
 
         Raises :class:`SpecError` if that is less than two pages for each.
         """
@@ -30,17 +30,17 @@ class Buffers:
         if memory < least:
             raise SpecError("memory", f"{most_clients} clients need {least} bytes, not {memory}")
         self.piece_bytes = min(LARGEST_PIECE, round_down(memory // (2 * most_clients), PAGE))
-        """Bytes that every client has for itself."""
+        """Size of the buffer of each client in bytes."""
         self._left = memory - self.piece_bytes * most_clients
         self._lock = threading.Lock()
 
     def piece(self) -> memoryview:
-        """The bytes of one client."""
+        """The buffer for one client."""
         return reading_buffer(self.piece_bytes)
 
     @contextmanager
     def whole(self, size: int) -> Iterator[memoryview | None]:
-        """``size`` bytes for one answer, or None if fewer are left now."""
+        """A buffer of ``size`` bytes for one reply, or None if fewer are available."""
         with self._lock:
             is_granted = size <= self._left
             self._left -= size if is_granted else 0

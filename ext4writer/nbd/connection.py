@@ -1,4 +1,4 @@
-"""One client, from the greeting to the end."""
+"""The connection with one client, from the greeting to the end."""
 
 from __future__ import annotations
 
@@ -92,20 +92,20 @@ from .protocol import (
 
 LEAST_BLOCK = 1
 LARGEST_READ = 32 << 20
-"""Bytes of one request that every client may ask for, by the protocol."""
+"""Most bytes of one read that the protocol guarantees to clients."""
 LARGEST_OPTION = 64 << 10
-"""Bytes of an option that are read; longer ones are passed over, or end the connection."""
+"""Most bytes of an option that are processed; longer options are skipped or end the connection."""
 LONGEST_SKIPPED = 32 << 20
 MOST_OPTIONS = 1000
 LEAST_HOLE = 32 << 10
-"""Zeros that are worth a message of their own."""
+"""Fewest bytes of zeros that are sent as a hole in a separate chunk."""
 MOST_TOGETHER = 256
-"""Requests that are answered by one sendmsg(2), each with a head and data: Linux takes 1024 pieces
-at most (``UIO_MAXIOV``)."""
+"""Most requests answered with one sendmsg(2), each with a header and data. Linux accepts at most
+1024 pieces (``UIO_MAXIOV``)."""
 RECEIVED = 16 << 10
-"""Bytes that are asked for at once: hundreds of requests."""
+"""Bytes requested from the socket in one call: hundreds of requests."""
 MOST_EXTENTS = 1 << 16
-"""Extents in one answer to a request for the allocation."""
+"""Most extents in one reply to a block status request."""
 
 FLAGS = (
     NBD_FLAG_HAS_FLAGS
@@ -117,16 +117,16 @@ FLAGS = (
 )
 
 Range = tuple[int, int, int]
-"""A request to read: cookie, byte offset, count of bytes."""
+"""A read request: cookie, offset in bytes, length in bytes."""
 OnError = Callable[[Ext4WriterError], object]
 
 
 class HangUpError(Exception):
-    """The client has gone, or broke the protocol so that its messages have no meaning."""
+    """The client has disconnected, or sent something that cannot be interpreted."""
 
 
 class Connection:
-    """Speaks with one client; :meth:`run` returns when it has gone, whatever it did."""
+    """Serves one client; :meth:`run` returns when the connection ends, for whatever reason."""
 
     def __init__(
         self,
@@ -136,14 +136,14 @@ class Connection:
         activity: Iterator[int],
         buffers: Buffers,
     ) -> None:
-        """``on_error`` hears why a range could not be read.
+        """``on_error`` is called with the error for each range that cannot be read.
 
-        ``activity`` gives numbers that rise, one for each thing that a client does; ``buffers``
-        are those of all clients.
+        ``activity`` yields ascending numbers, one for each action of any client; ``buffers`` are
+        shared by all clients.
         """
         self.peer = peer
         self.last_active = next(activity)
-        """The number of the last request, or of the last answer that was taken."""
+        """The number of the last request received or reply sent."""
         self._activity = activity
         self._image = image
         self._on_error = on_error
@@ -152,14 +152,14 @@ class Connection:
         self._has_no_zeroes = False
         self._buffers = buffers
         self._buffer: memoryview | None = None
-        """Made when the first answer needs it."""
+        """Allocated for the first reply that needs it."""
         self._received = bytearray()
-        """What has arrived and was not looked at yet."""
+        """Bytes received and not yet processed."""
 
     def run(self, handshake_seconds: float) -> None:
-        """Serve the client until it leaves; it may haggle for so long, all options together."""
+        """Serve the client until it leaves; the negotiation may last ``handshake_seconds``."""
         with suppress(HangUpError, OSError):
-            # A limit of the socket would begin again with every byte.
+            # A timeout of the socket would restart with every byte.
             limit = threading.Timer(handshake_seconds, self.hang_up)
             limit.daemon = True
             with suppress(RuntimeError):  # "can't start new thread"
@@ -173,14 +173,14 @@ class Connection:
                 self.last_active = next(self._activity)
 
     def hang_up(self) -> None:
-        """End the connection, from another thread."""
+        """End the connection; called from another thread."""
         with suppress(OSError):
             self.peer.shutdown(socket.SHUT_RDWR)
 
     # -- negotiation -----------------------------------------------------------------------------
 
     def _negotiate(self) -> bool:
-        """Haggle over options; whether the client wants to read now."""
+        """Negotiate options; return whether transmission begins."""
         flags = NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES
         self.peer.sendall(GREETING.pack(INIT_MAGIC, OPTION_MAGIC, flags))
         [given] = CLIENT_FLAGS.unpack(self._receive(CLIENT_FLAGS.size))
@@ -203,12 +203,12 @@ class Connection:
             if option == NBD_OPT_ABORT:
                 self._reply(option, NBD_REP_ACK)
                 return False
-            if self._take_option(option, data):
+            if self._handle_option(option, data):
                 return True
         return False
 
-    def _take_option(self, option: int, data: bytes) -> bool:
-        """Answer one option; whether it begins transmission."""
+    def _handle_option(self, option: int, data: bytes) -> bool:
+        """Reply to one option; return whether transmission begins."""
         if option == NBD_OPT_LIST:
             if data:
                 self._reply(option, NBD_REP_ERR_INVALID)
@@ -219,22 +219,22 @@ class Connection:
             self._structured = self._structured or not data
             self._reply(option, NBD_REP_ERR_INVALID if data else NBD_REP_ACK)
         elif option in (NBD_OPT_INFO, NBD_OPT_GO):
-            return self._tell_export(option, data)
+            return self._reply_export(option, data)
         elif option in (NBD_OPT_LIST_META_CONTEXT, NBD_OPT_SET_META_CONTEXT):
-            self._tell_contexts(option, data)
+            self._reply_contexts(option, data)
         else:
             self._reply(option, NBD_REP_ERR_UNSUP)
         return False
 
     def _export_by_name(self, name: bytes) -> bool:
         if name:
-            return False  # this option has no other way to say that there is none
+            return False  # this option has no error reply
         head = EXPORT.pack(self._image.size, FLAGS)
         self.peer.sendall(head if self._has_no_zeroes else head + bytes(124))
         return True
 
-    def _tell_export(self, option: int, data: bytes) -> bool:
-        """Answer NBD_OPT_INFO and NBD_OPT_GO; whether transmission begins."""
+    def _reply_export(self, option: int, data: bytes) -> bool:
+        """Reply to NBD_OPT_INFO or NBD_OPT_GO; return whether transmission begins."""
         try:
             name, rest = _string(data)
             [count] = U16.unpack_from(rest)
@@ -256,7 +256,7 @@ class Connection:
         self._reply(option, NBD_REP_ACK)
         return option == NBD_OPT_GO
 
-    def _tell_contexts(self, option: int, data: bytes) -> None:
+    def _reply_contexts(self, option: int, data: bytes) -> None:
         try:
             name, rest = _string(data)
             queries = _queries(rest)
@@ -270,11 +270,11 @@ class Connection:
             if not self._structured:
                 self._reply(option, NBD_REP_ERR_INVALID)
                 return
-            wanted = BASE_ALLOCATION in queries
-            self._knows_allocation = wanted
+            matches = BASE_ALLOCATION in queries
+            self._knows_allocation = matches
         else:
-            wanted = not queries or bool({BASE_ALLOCATION, b"base:"} & set(queries))
-        if wanted:
+            matches = not queries or bool({BASE_ALLOCATION, b"base:"} & set(queries))
+        if matches:
             number = U32.pack(BASE_ALLOCATION_ID)
             self._reply(option, NBD_REP_META_CONTEXT, number + BASE_ALLOCATION)
         self._reply(option, NBD_REP_ACK)
@@ -286,13 +286,13 @@ class Connection:
     # -- transmission ----------------------------------------------------------------------------
 
     def _answer(self) -> bool:
-        """Answer one request; whether there may be another."""
+        """Reply to one request; return whether there may be another."""
         magic, flags, command, cookie, offset, length = REQUEST.unpack(self._receive(REQUEST.size))
         self.last_active = next(self._activity)
         if magic != REQUEST_MAGIC or command == NBD_CMD_DISC:
             return False
         if command == NBD_CMD_WRITE:
-            # What a client must not send, because the export is read-only, still follows.
+            # The client must not write to a read-only export, but its data follows nevertheless.
             if length > LONGEST_SKIPPED:
                 return False
             self._skip(length)
@@ -308,11 +308,11 @@ class Connection:
         elif not length or offset + length > self._image.size:
             self._fail(cookie, NBD_EINVAL, f"the export ends at byte {self._image.size}")
         elif command == NBD_CMD_BLOCK_STATUS:
-            self._tell_allocation(cookie, offset, length, flags)
+            self._reply_allocation(cookie, offset, length, flags)
         elif command == NBD_CMD_CACHE:
             self._done(cookie)
         elif length > LARGEST_READ:
-            self._fail(cookie, NBD_EOVERFLOW, f"{LARGEST_READ} bytes are the most at once")
+            self._fail(cookie, NBD_EOVERFLOW, f"a read can have at most {LARGEST_READ} bytes")
         else:
             self._read(cookie, offset, length, flags)
         return True
@@ -326,7 +326,7 @@ class Connection:
         together = [(cookie, offset, length), *following]
         if following and self._read_together(together, flags):
             return
-        # Each of them is read alone then: trying again with what is left would read it many times.
+        # Then read each of them separately: retrying smaller groups would read ranges repeatedly.
         for each in together:
             if self._structured and not flags & NBD_CMD_FLAG_DF:
                 self._read_in_chunks(*each)
@@ -335,7 +335,7 @@ class Connection:
             self.last_active = next(self._activity)
 
     def _read_in_chunks(self, cookie: int, offset: int, length: int) -> None:
-        """Answer one read with chunks of data and of holes, none larger than the buffer."""
+        """Reply to one read with chunks: data, up to the size of the buffer, and holes."""
         end = offset + length
         for start, size, is_hole in _pieces(self._image, offset, length, self._buffers.piece_bytes):
             is_last = start + size == end
@@ -344,17 +344,17 @@ class Connection:
                 last = NBD_REPLY_FLAG_DONE if is_last else 0
                 self._chunk(cookie, NBD_REPLY_TYPE_OFFSET_HOLE, body, flags=last)
                 continue
-            view = self._room(size)
+            view = self._own_buffer(size)
             if not self._fill(cookie, view, start):
                 return
             self._send(self._data_head(cookie, start, size, is_last=is_last), view)
             self.last_active = next(self._activity)
 
     def _read_whole(self, cookie: int, offset: int, length: int) -> None:
-        """Answer one read whose data are one message, before which an error must be known."""
+        """Reply to one read with a single message; errors must be known before it begins."""
         head = self._data_head(cookie, offset, length, is_last=True)
         if length <= self._buffers.piece_bytes:
-            view = self._room(length)
+            view = self._own_buffer(length)
             if self._fill(cookie, view, offset):
                 self._send(head, view)
             return
@@ -369,38 +369,38 @@ class Connection:
             self._send(head, whole)
 
     def _read_twice(self, cookie: int, offset: int, length: int, head: bytes) -> None:
-        """Answer one read through a buffer that is smaller: see first that all can be read."""
+        """Reply to one read with a smaller buffer: first check that the range can be read."""
         for start, size in self._steps(offset, length):
-            if not self._fill(cookie, self._room(size), start):
+            if not self._fill(cookie, self._own_buffer(size), start):
                 return
         self._send(head)
         for start, size in self._steps(offset, length):
-            view = self._room(size)
-            error = self._trouble(view, start)
+            view = self._own_buffer(size)
+            error = self._read_error(view, start)
             if error is not None:
-                # A source that changed just now. Only the end of the connection can say so after
-                # the head (doc/proto.md, "Simple reply message").
+                # A source changed just now. After the header, disconnecting is the only way to
+                # report an error (doc/proto.md, "Simple reply message").
                 self._on_error(error)
                 raise HangUpError
             self._send(view)
             self.last_active = next(self._activity)
 
     def _steps(self, offset: int, length: int) -> Iterator[Run]:
-        """Cut a range into what fits into the buffer."""
+        """Yield the pieces of a range that fit into the buffer, in bytes."""
         step = self._buffers.piece_bytes
         for start in range(offset, offset + length, step):
             yield Run(start, min(step, offset + length - start))
 
-    def _following(self, end: int, room: int, flags: int) -> list[Range]:
-        """Requests that wait already, each for the bytes after the one before; up to ``room``."""
+    def _following(self, end: int, space: int, flags: int) -> list[Range]:
+        """Received requests for consecutive bytes after ``end``, up to ``space`` bytes in all."""
         found: list[Range] = []
         waiting = min(len(self._received) // REQUEST.size, MOST_TOGETHER - 1)
         for magic, flag_word, command, cookie, offset, length in REQUEST.iter_unpack(
             self._received[: waiting * REQUEST.size]
         ):
-            room -= length
+            space -= length
             is_next = magic == REQUEST_MAGIC and command == NBD_CMD_READ and offset == end
-            if not is_next or flag_word != flags or not length or room < 0:
+            if not is_next or flag_word != flags or not length or space < 0:
                 break
             end += length
             if end > self._image.size:
@@ -409,17 +409,17 @@ class Connection:
         return found
 
     def _read_together(self, requests: Sequence[Range], flags: int) -> bool:
-        """Answer reads of one stretch of the image at once, if nothing in it is a hole or an error.
+        """Reply to consecutive reads in one call, unless there is a hole or an error in the range.
 
-        Returns False if it did not, for each to be answered by itself.
+        Returns False in that case; then each must be handled separately.
         """
         first, total = requests[0][1], sum(length for _, _, length in requests)
         if self._structured and not flags & NBD_CMD_FLAG_DF:
             _, size, is_hole = next(_pieces(self._image, first, total, total))
             if is_hole or size < total:
                 return False
-        view = self._room(total)
-        if self._trouble(view, first) is not None:
+        view = self._own_buffer(total)
+        if self._read_error(view, first) is not None:
             return False
         parts: list[bytes | memoryview] = []
         for cookie, offset, length in requests:
@@ -429,7 +429,7 @@ class Connection:
         return True
 
     def _data_head(self, cookie: int, offset: int, size: int, *, is_last: bool) -> bytes:
-        """What comes before ``size`` bytes of data; a simple reply has all data or an error."""
+        """The header before ``size`` bytes of data; a simple reply has all data or an error."""
         if not self._structured:
             return SIMPLE_REPLY.pack(SIMPLE_REPLY_MAGIC, 0, cookie)
         flags = NBD_REPLY_FLAG_DONE if is_last else 0
@@ -439,30 +439,30 @@ class Connection:
         return head + OFFSET_DATA.pack(offset)
 
     def _fill(self, cookie: int, view: memoryview, offset: int) -> bool:
-        """Read a range of the image; on failure answer with the error, and return False."""
-        error = self._trouble(view, offset)
+        """Read a range of the image; on failure reply with the error and return False."""
+        error = self._read_error(view, offset)
         if error is not None:
             self._on_error(error)
             self._fail(cookie, NBD_EIO, str(error), offset)
         return error is None
 
-    def _trouble(self, view: memoryview, offset: int) -> Ext4WriterError | None:
-        """Read a range of the image; why that failed, or None."""
+    def _read_error(self, view: memoryview, offset: int) -> Ext4WriterError | None:
+        """Read a range of the image; return the error if that fails, or None."""
         try:
             self._image.preadinto(offset, view)
         except Ext4WriterError as error:
             return error
-        except Exception as error:  # a function that gives content may raise anything
+        except Exception as error:  # a caller's function for content may raise anything
             if self._image.closed:
                 raise HangUpError from None
             return Ext4WriterError(f"content at byte {offset}: {type(error).__name__}: {error}")
         return None
 
-    def _tell_allocation(self, cookie: int, offset: int, length: int, flags: int) -> None:
+    def _reply_allocation(self, cookie: int, offset: int, length: int, flags: int) -> None:
         if not self._knows_allocation:
-            self._fail(cookie, NBD_EINVAL, "no metadata context was agreed on")
+            self._fail(cookie, NBD_EINVAL, "no metadata context was negotiated")
             return
-        view = self._room(self._buffers.piece_bytes)
+        view = self._own_buffer(self._buffers.piece_bytes)
         U32.pack_into(view, 0, BASE_ALLOCATION_ID)
         size = U32.size
         most = min(MOST_EXTENTS * STATUS.size, len(view) - STATUS.size)
@@ -498,14 +498,14 @@ class Connection:
 
     # -- bytes -----------------------------------------------------------------------------------
 
-    def _room(self, size: int) -> memoryview:
-        """A buffer of up to ``piece_bytes`` that lives until the next call."""
+    def _own_buffer(self, size: int) -> memoryview:
+        """A buffer of ``size`` bytes, at most ``piece_bytes``, valid until the next call."""
         if self._buffer is None:
             self._buffer = self._buffers.piece()
         return self._buffer[:size]
 
     def _send(self, *parts: bytes | memoryview) -> None:
-        """Send all of them, in one call where that is enough."""
+        """Send all ``parts``, in one call if possible."""
         sent = self.peer.sendmsg(parts) if hasattr(self.peer, "sendmsg") else 0  # not on Windows
         for part in parts:
             if sent < len(part):
@@ -513,7 +513,7 @@ class Connection:
             sent = max(0, sent - len(part))
 
     def _receive(self, count: int) -> bytes:
-        """The next ``count`` bytes; more that has arrived is kept for later."""
+        """The next ``count`` bytes; further received bytes are kept for later."""
         while len(self._received) < count:
             data = self.peer.recv(max(RECEIVED, count - len(self._received)))
             if not data:
@@ -529,7 +529,7 @@ class Connection:
 
 
 def _string(data: bytes) -> tuple[bytes, bytes]:
-    """A string with its length before it, and the rest; ``ValueError`` where it is cut off."""
+    """A string prefixed with its length, and the rest; ``ValueError`` if it is cut short."""
     if len(data) < U32.size:
         raise ValueError
     [length] = U32.unpack_from(data)
@@ -555,9 +555,9 @@ def _queries(data: bytes) -> list[bytes]:
 def _pieces(
     image: VirtualImage, offset: int, length: int, most: int
 ) -> Iterator[tuple[int, int, bool]]:
-    """Cut a range into (offset, bytes, hole or not), where holes are long enough to be worth it.
+    """Cut a range into (offset, length, whether it is a hole), in bytes.
 
-    What is no hole has up to ``most`` bytes.
+    Holes have at least ``LEAST_HOLE`` bytes, other pieces at most ``most`` bytes.
     """
     position, end = offset, offset + length
     for start, until, is_zero in chain(image.allocation(offset, length), [(end, end, True)]):

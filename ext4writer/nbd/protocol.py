@@ -1,4 +1,4 @@
-"""Numbers and messages of the protocol, with the names of doc/proto.md."""
+"""Constants and messages of the protocol, with the names in doc/proto.md."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ NBD_ENOTSUP = 95
 
 BASE_ALLOCATION = b"base:allocation"
 BASE_ALLOCATION_ID = 1
-"""The number of that context in this server."""
+"""The ID of that context in this server."""
 
 NAME_MOST = 4096
-"""Bytes of a string, as the protocol limits them."""
+"""Most bytes of a string in the protocol."""
 
 GREETING = Struct(">8s8sH")
 CLIENT_FLAGS = Struct(">I")

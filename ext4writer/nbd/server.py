@@ -1,4 +1,4 @@
-"""Listens, and serves each client in a thread of its own."""
+"""Listens for clients, and serves each one in a separate thread."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from .buffers import Buffers
 from .connection import Connection, OnError
 
 MOST_CLIENTS = 64
-"""Connections at once, by default; more of them wait."""
+"""Default limit of concurrent connections; more clients wait."""
 IDLE_SECONDS = 10.0
-"""How long a client may do nothing, by default, while another one waits for its place."""
+"""By default, how long a client may be idle while another one waits."""
 HANDSHAKE_SECONDS = 30.0
-"""How long a client may take, by default, until it can read."""
+"""By default, how long the negotiation with a client may take."""
 MEMORY = 128 << 20
-"""Bytes in which answers are made, by default, for all clients together."""
+"""Default memory for replies in bytes, for all clients together."""
 SOCKET_BYTES = 1 << 20
 SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-PASSING = {errno.ECONNABORTED, errno.EINTR, errno.EPERM, errno.EPROTO} | SHORTAGES
-"""accept(2): errors of one client or of the moment, after which the next one may be served."""
+TRANSIENT = {errno.ECONNABORTED, errno.EINTR, errno.EPERM, errno.EPROTO} | SHORTAGES
+"""accept(2): errors of a single client or temporary errors, after which the server continues."""
 PAUSE_SECONDS = 0.1
 
 
 class Server:
     """A read-only export of one image; its name is empty.
 
-    It listens once it is made. :meth:`run` serves clients until :meth:`close` is called, from
-    another thread or by a signal. A client that breaks the protocol is sent away, and no other
-    notices.
+    It listens as soon as it is created. :meth:`run` serves clients until another thread or a signal
+    handler calls :meth:`close`. A client that violates the protocol is disconnected, without any
+    effect on others.
     """
 
     @checked("image")
@@ -58,20 +58,21 @@ class Server:
         handshake_seconds: float = HANDSHAKE_SECONDS,
         memory: Size = MEMORY,
     ) -> None:
-        """Listen at ``address``; a unix socket can be used by this user alone.
+        """Listen at ``address``; only this user can connect to a Unix socket.
 
-        ``on_error`` hears of each range that cannot be read, such as one whose source has changed;
-        it may be called from several threads. Up to ``most_clients`` are served at once. If another
-        one waits, and within ``idle_seconds`` none of them leaves, then the one that has been idle
-        for longest is sent away, unless all of them asked for something in that time. A client that
-        has not come to an agreement after ``handshake_seconds`` is sent away in any case.
+        ``on_error`` is called with the error for each range that cannot be read, for example
+        because its source has changed; calls may come from several threads. Up to ``most_clients``
+        are served concurrently. If another client waits and none leaves within ``idle_seconds``,
+        the client that has been idle longest is disconnected, unless all of them were active in
+        that time. A client that has not finished the negotiation after ``handshake_seconds`` is
+        disconnected in any case.
 
-        Answers are made in ``memory`` bytes, or a size such as ``"16M"``, for all clients together,
-        of which each has up to 1 MiB for itself. Structured replies come in chunks of that size.
-        A larger read whose answer has to be one message takes what the others leave, or is read
-        twice if that is not enough: once to see that all of it can be read, and once to be sent.
+        ``memory``, in bytes or a size such as ``"16M"``, limits the buffers for replies to all
+        clients together. Each client has a buffer of up to 1 MiB, the size of chunks in structured
+        replies. A larger read with a reply of one message uses memory that is left over. If that is
+        not enough, the range is read twice: once to check that it can be read, and once to send it.
 
-        Raises :class:`~ext4writer.SpecError` for an address that other machines reach unless
+        Raises :class:`~ext4writer.SpecError` for an address that other machines can reach unless
         ``listen_anywhere``, and :class:`~ext4writer.OutputError` if nothing can listen there.
         """
         if most_clients < 1:
@@ -81,7 +82,7 @@ class Server:
             ("handshake_seconds", handshake_seconds),
         ):
             if not 0 <= seconds <= threading.TIMEOUT_MAX:
-                raise SpecError(name, f"{seconds} is no number of seconds that can be waited for")
+                raise SpecError(name, f"cannot wait for {seconds} seconds")
         self._buffers = Buffers(taken("memory", memory, size_of), most_clients)
         self._image = image
         self._on_error = on_error or _ignore
@@ -90,7 +91,7 @@ class Server:
             given.check_is_local()
         self._listener = _listening(given)
         self.address = given
-        """Where it listens, with the port that was chosen for port 0."""
+        """The address at which it listens; port 0 is replaced with the assigned port."""
         if not given.path:
             self.address = replace(given, port=self._listener.getsockname()[1])
         else:
@@ -107,7 +108,7 @@ class Server:
 
     @property
     def uri(self) -> str:
-        """What clients take to connect."""
+        """The NBD URI with which clients connect."""
         return self.address.uri
 
     def run(self) -> None:
@@ -116,10 +117,10 @@ class Server:
             try:
                 peer, _ = self._listener.accept()
             except OSError as error:
-                if self._closed.is_set() or error.errno not in PASSING:
+                if self._closed.is_set() or error.errno not in TRANSIENT:
                     break
                 if error.errno in SHORTAGES:
-                    # The client waits until another has left; those that are there go on.
+                    # The new client waits until another leaves; connected clients are served.
                     self._closed.wait(PAUSE_SECONDS)
                 continue
             connection = Connection(
@@ -134,18 +135,18 @@ class Server:
                 self._leave(connection)
 
     def _wait_for_slot(self) -> None:
-        """Wait until a client leaves, or send away those that are idle, one after the other."""
-        sent_away: set[Connection] = set()
+        """Wait until a client leaves, disconnecting idle clients one at a time."""
+        disconnected: set[Connection] = set()
         while not self._slots.acquire(blocking=False):
             with self._lock:
-                before = {one: one.last_active for one in self._connections - sent_away}
+                before = {one: one.last_active for one in self._connections - disconnected}
             if self._slots.acquire(timeout=self._idle_seconds):
                 return
             idle = [one for one, number in before.items() if one.last_active == number]
             if idle:
                 oldest = min(idle, key=before.__getitem__)
                 oldest.hang_up()
-                sent_away.add(oldest)
+                disconnected.add(oldest)
 
     def _serve(self, connection: Connection) -> None:
         try:
@@ -166,7 +167,7 @@ class Server:
         self._slots.release()
 
     def close(self) -> None:
-        """Stop listening, send all clients away, and remove the socket."""
+        """Stop listening, disconnect all clients, and remove the socket."""
         self._closed.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -195,7 +196,7 @@ class Server:
 
 
 def _ignore(error: Ext4WriterError) -> None:
-    """For whom errors of ranges are the client's affair."""
+    """Do nothing: only the client is informed of the error."""
 
 
 def _listening(address: Address) -> socket.socket:
@@ -217,7 +218,7 @@ def _listening(address: Address) -> socket.socket:
                 raise
             os.unlink(address.path)
             listener.bind(address.path)
-        # Nothing can connect before it listens, so no one else ever could.
+        # Nothing can connect before listen(2), so no other user ever can.
         os.chmod(address.path, stat.S_IRUSR | stat.S_IWUSR)
         listener.listen()
     except OSError as error:
@@ -230,7 +231,7 @@ def _listening(address: Address) -> socket.socket:
 
 
 def _is_abandoned(path: str) -> bool:
-    """Whether ``path`` is a socket at which no process listens any more."""
+    """Whether ``path`` is a socket at which no process listens."""
     if not stat.S_ISSOCK(os.stat(path, follow_symlinks=False).st_mode):
         return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

@@ -1,9 +1,9 @@
 """Closures of Nix store paths as trees: read from a store, a binary cache or archives.
 
-No Nix is needed, and no command is run. :func:`closure` is all that most callers want;
-:func:`read_closure` gives the store objects and their registration, to be looked at before
-:func:`image_tree` puts them together. What it takes to read archives is loaded when one of these is
-named, so no module may have the name of a function.
+This requires neither Nix nor any other program. :func:`closure` is sufficient for most callers.
+:func:`read_closure` returns the store objects and their registration for inspection, before
+:func:`image_tree` combines them. The readers of archives are loaded on first use of these
+functions, so no module may have the name of one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 
-# Not seen by type checkers, which would take any name for granted.
+# Hidden from type checkers, which would accept any name otherwise.
 if not TYPE_CHECKING:
     __getattr__ = late_names(
         __name__,
@@ -57,5 +57,5 @@ if not TYPE_CHECKING:
 
 
 def __dir__() -> list[str]:
-    """All names, including those that are not loaded yet."""
+    """All names, including those not loaded yet."""
     return sorted(__all__)

@@ -1,7 +1,7 @@
-"""Store objects that lie in Nix archives: checked, decompressed once, and read where they lie then.
+"""Reads store objects from Nix archives, and verifies the archives.
 
-An archive that is not compressed stays where it is. The others are unpacked into one temporary file
-without a name, each in a place of its own, so that several threads can do it.
+An uncompressed archive stays in place. The others are decompressed once into a shared temporary
+file without a name, each into a separate range, so that several threads can do this.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from .store_paths import full_path
 
 CHUNK = 1 << 20
 SpoolMaker = Callable[[], BinaryIO]
-"""Makes a file without a name, or gives the one that it made; called where one is needed."""
+"""Creates a file without a name, or returns the one it created earlier; called only if needed."""
 
 SPOOL = "the temporary file for archives"
 ALIGNMENT = 4096
-"""Where archives begin in the temporary file, so that the kernel may share whole blocks."""
+"""Archives in the temporary file begin at multiples of this, so the kernel can share blocks."""
 
 RATIO_FROM = 128 * MIB
-"""Unpacked bytes from which on ``Limits.ratio`` counts: few stores hold files of zeros alone."""
+"""Decompressed bytes from which ``Limits.ratio`` applies: few stores consist mostly of zeros."""
 DECODER_BYTES = 80 * MIB
-"""What each thread may give a decompressor in any case; ``xz -9`` asks for 65 MiB."""
+"""Memory for a decompressor that each thread always has; ``xz -9`` needs 65 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """The archive of one store object, and what it has to be as far as that is known."""
+    """The archive of one store object, and its expected hashes and sizes, if known."""
 
     name: str
     path: str
@@ -59,21 +59,21 @@ class Archive:
 
 
 class Unpacked:
-    """The temporary file; ``size`` is what it takes up."""
+    """The temporary file; ``size`` is the number of bytes reserved in it."""
 
     def __init__(self, spool: SpoolMaker | None) -> None:
         self._spool = spool
         self.size = 0
 
     def reserve(self, count: int) -> int:
-        """A place for ``count`` bytes."""
+        """Reserve ``count`` bytes; return their byte offset."""
         start = self.size
         self.size += round_up(count, ALIGNMENT)
         return start
 
     @cached_property
     def held(self) -> HeldFile:
-        """The file, for slices of it; what is written is never a hole."""
+        """The file, for slices of it; it has no holes."""
         if self._spool is None:
             raise SpecError("spool", "is needed to unpack compressed archives; give one")
         return HeldFile(os.dup(self._spool().fileno()), SPOOL.encode(), dense=True)
@@ -88,7 +88,7 @@ class Unpacked:
         except OSError as error:
             raise self._error(error.strerror) from error
         except OverflowError:
-            raise self._error("no file has all the bytes that they declare") from None
+            raise self._error("the archives declare more bytes than a file can have") from None
 
     def _error(self, problem: str | None) -> OutputError:
         return OutputError(SPOOL, f"cannot be written: {problem}")
@@ -102,12 +102,12 @@ def read_archives(
     workers: int = 1,
     cancel: Cancel | None = None,
 ) -> tuple[dict[str, Node], int]:
-    """Read all of ``archives``; return the objects and the bytes of temporary file that they took.
+    """Read ``archives``; return the objects by name and the bytes used in the temporary file.
 
-    What is known of an archive is compared with it: ``NixError`` by path for a wrong hash or size,
-    for compressed data that is damaged or cut short, and :class:`SourceError` for an archive that
-    is not as Nix writes one. :class:`LimitError` is raised where all of them together are more
-    than ``limits`` allow.
+    Known hashes and sizes of an archive are verified. Raises ``NixError`` with the path for a wrong
+    hash or size and for damaged or truncated compressed data, :class:`SourceError` for an archive
+    in another form than Nix writes, and :class:`LimitError` if all archives together exceed
+    ``limits``.
     """
     for archive in archives:
         if archive.compression not in FORMATS:
@@ -124,14 +124,14 @@ def read_archives(
     for archive in archives:
         if archive.compression != "none":
             if archive.info is None:
-                # Its size is not known: it is unpacked after all others.
+                # Its size is unknown, so its range is the last one of the file so far.
                 nodes[archive.name] = _unpack(
                     archive, unpacked, unpacked.size, usage, limits, cancel
                 )
             else:
                 places[archive.name] = unpacked.reserve(archive.info.nar_size)
     if places:
-        unpacked.held  # noqa: B018  # made once, before several threads want it
+        unpacked.held  # noqa: B018  # created once, before several threads use it
     by_name = {archive.name: archive for archive in archives if archive.name not in nodes}
 
     def read(name: str) -> None:
@@ -144,7 +144,7 @@ def read_archives(
         except LimitError as error:
             if error.limit != "decoder_bytes" or share == limits:
                 raise
-            # It asks for more than its part of the memory; one at a time may have all of it.
+            # It needs more than its share of the memory; one thread at a time may use all of it.
             with alone:
                 nodes[name] = _unpack(archive, unpacked, places[name], usage, limits, cancel)
 
@@ -157,12 +157,12 @@ def read_archives(
 
 
 def _share(limits: Limits, workers: int) -> int:
-    """Bytes that each of ``workers`` threads may give a decompressor."""
+    """Bytes of memory for the decompressor of each of ``workers`` threads."""
     return min(limits.decoder_bytes, max(DECODER_BYTES, limits.decoder_bytes // workers))
 
 
 def _read_plain(archive: Archive, usage: Usage, cancel: Cancel | None) -> Node:
-    """An archive that is not compressed, read where it lies."""
+    """Read an uncompressed archive in place."""
     if archive.info is not None:
         file = _Hashed(archive, cancel)
         with file.raw:
@@ -184,12 +184,12 @@ def _unpack(
 ) -> Node:
     """Decompress an archive to byte ``start`` of the temporary file, and read it there.
 
-    ``limits`` bound the decompressor, ``usage`` all else.
+    ``limits`` apply to the decompressor, the limits of ``usage`` to everything else.
     """
     file = _Hashed(archive, cancel)
     with file.raw:
         digest, size = _decompress(archive, file, unpacked, start, usage, limits)
-        # More may follow the compressed data, and its hash counts it.
+        # The hash of the file also covers data after the compressed stream.
         while file.read(CHUNK):
             pass
     file.check()
@@ -220,7 +220,7 @@ def _decompress(
     usage: Usage,
     limits: Limits,
 ) -> tuple[bytes, int]:
-    """Unpack the whole stream; return the hash and the count of its bytes."""
+    """Decompress the entire stream; return the hash and the number of its bytes."""
     digest, size = hashlib.sha256(), 0
     most = None if archive.info is None else archive.info.nar_size
     path = os.fsencode(archive.path)
@@ -234,7 +234,7 @@ def _decompress(
             unpacked.write(data, start + size)
             size += len(data)
         if decoded.rest_bytes:
-            # A plain one that goes on after its end is refused too.
+            # As for an uncompressed archive, data after the end is refused.
             problem = f"{decoded.rest_bytes} bytes follow its {archive.compression} data"
             raise NixError(archive.path, problem)
     except LimitError:
@@ -245,9 +245,9 @@ def _decompress(
 
 
 def _check_size(archive: Archive, info: PathInfo, size: int) -> None:
-    """Raise ``NixError`` unless the archive has ``size`` bytes, unpacked."""
+    """Raise ``NixError`` unless ``size``, the uncompressed size in bytes, is the registered one."""
     if size < info.nar_size:
-        # Not every compressed stream shows that it ends early.
+        # Not every truncated stream is detected by its decompressor.
         raise _wrong_size(
             archive, f"{size} bytes, so it is cut short: {info.nar_size} are declared"
         )
@@ -261,7 +261,7 @@ def _wrong_size(archive: Archive, counts: str) -> NixError:
 
 
 class _Hashed:
-    """The file of an archive as stored in a cache, hashed while it is read."""
+    """The file of an archive, hashed as it is read."""
 
     def __init__(self, archive: Archive, cancel: Cancel | None) -> None:
         self._archive = archive
@@ -273,7 +273,7 @@ class _Hashed:
         if archive.file_size is not None and size != archive.file_size:
             self.raw.close()
             raise NixError(
-                archive.path, f"has {size} bytes where its narinfo says {archive.file_size}"
+                archive.path, f"has {size} bytes, and its narinfo says {archive.file_size}"
             )
 
     def read(self, size: int = -1, /) -> bytes:
@@ -287,18 +287,18 @@ class _Hashed:
         return data
 
     def check(self) -> None:
-        """Compare the whole file, which was read, with what the cache says of it."""
+        """Raise ``NixError`` if the hash of the file, which was read, is not that of the cache."""
         archive = self._archive
         if archive.file_hash is not None and self.digest.digest() != archive.file_hash:
             raise NixError(
                 archive.path,
-                f"has the hash sha256:{to_base32(self.digest.digest())} where its narinfo says "
+                f"has the hash sha256:{to_base32(self.digest.digest())}, and its narinfo says "
                 f"sha256:{to_base32(archive.file_hash)}",
             )
 
 
 def beginning(path: str, count: int) -> bytes:
-    """The first bytes of a file."""
+    """The first ``count`` bytes of a file; raises :class:`SourceError`."""
     try:
         with _open(path) as file:
             return file.read(count)
@@ -307,10 +307,10 @@ def beginning(path: str, count: int) -> bytes:
 
 
 def _open(path: str) -> BinaryIO:
-    """Open a file without a buffer. A pipe is refused: it could not be read a second time."""
+    """Open a regular file without a buffer. A pipe is refused: it could not be read twice."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise SourceError(path, "is no file, so no archive")
+            raise SourceError(path, "is not a regular file, so it cannot be an archive")
         return open(path, "rb", buffering=0)
     except OSError as error:
         raise SourceError(path, f"cannot be read: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""The tree of an image: the store, the files beside it and the registration."""
+"""Builds the tree of an image from a store, further files and the registration."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ from .state import State
 from .store_paths import STORE, full_path, is_base_name
 
 REGISTRATION = b"nix-path-registration"
-"""Name in the root of what the first boot feeds to ``nix-store --load-db``."""
+"""Name of the file in the root that the first boot passes to ``nix-store --load-db``."""
 
 REGISTRATION_MODE = 0o444
 
 LINKS = b".links"
-"""Where Nix keeps the files that it made links of each other (``nix-store --optimise``)."""
+"""Directory of the store with a link to each file that ``nix-store --optimise`` deduplicated."""
 
 SECONDS = 1
-"""The time of every entry, as Nix itself stamps its store."""
+"""The time of every entry, in seconds since 1970, as Nix sets it in its store."""
 
 S_IXUSR = 0o100
 
 TAKEN_SECURITY = b"security.capability"
-"""Of the attributes in this name space the only one that is not the host's own label."""
+"""The only attribute in this namespace that is not a label specific to the host."""
 
 
 def make_canonical(name: str, root: Node) -> None:
-    """Give all of a store object the modes that Nix gives it.
+    """Set the modes in a store object as Nix does.
 
     A file is executable if its owner may execute it (``src/libstore/posix-fs-canonicalise.cc``).
-    Raises ``NixError`` for a kind that no store has.
+    Raises ``NixError`` for a kind of file that cannot be in a store.
     """
     pending = [(full_path(name).encode(), root)]
     while pending:
@@ -72,7 +72,7 @@ def make_canonical(name: str, root: Node) -> None:
         elif kind == S_IFLNK:
             node.mode = SYMLINK_MODE
         else:
-            problem = "is neither a file, a directory nor a symbolic link, as all in a store are"
+            problem = "is neither a file, a directory nor a symbolic link, so not for a store"
             raise NixError(path.decode("utf-8", "surrogateescape"), problem)
 
 
@@ -90,34 +90,36 @@ def image_tree(
     case_hack: bool = False,
     selection: Selection | None = None,
 ) -> Tree:
-    """Put ``objects`` into the store of a tree, ``registration`` and ``files`` into its root.
+    """Put ``objects`` into the store of a tree, and ``registration`` and ``files`` into its root.
 
-    All belong to 0:0 and have the time 1 s. ``files`` is taken apart and must not be used
-    afterwards: only what lies in its root counts, and of its store what is not among ``objects`` or
-    equals them. A registration of its own is taken instead of ``registration`` if it says no less,
-    and nothing else about the same paths.
+    All entries have the owner 0:0 and the time 1 s. ``files`` becomes part of the result and must
+    not be used afterwards; the attributes of its root are ignored. Store paths in ``files`` must
+    not be among ``objects``, or must be equal to them. A registration in ``files`` replaces
+    ``registration`` if it has the same records, and possibly more.
 
-    ``store_at`` is the folder of the image that the store paths lie in: ``/`` where it will be
-    mounted at ``/nix/store``, ``/store`` where that is ``/nix``. ``contents`` are added to
-    ``files``. ``register`` puts the registration into the root, ``database`` Nix's own database
-    into the folder ``var/nix`` beside the store. ``system``, one of the store paths, becomes the
-    first generation of the profile that NixOS boots. ``case_hack`` takes ``~nix~case~hack~1`` and
-    the like off names in ``contents`` and in the store of ``files``; ``objects`` have none.
-    ``selection`` has globs for paths of the image; what is registered cannot be left out, and parts
-    of it that are left out are among the losses.
+    ``store_at`` is the folder of the image that contains the store paths: ``/`` if the image will
+    be mounted at ``/nix/store``, ``/store`` if at ``/nix``. ``contents`` are added to ``files``.
+    ``register`` stores the registration in the root, ``database`` Nix's database in the folder
+    ``var/nix`` next to the store. ``system``, one of the store paths, becomes the first generation
+    of the profile that NixOS boots. ``case_hack`` removes ``~nix~case~hack~1`` and similar suffixes
+    from names in ``contents`` and in the store of ``files``; ``objects`` have none. ``selection``
+    has globs for paths of the image. Registered store paths cannot be left out; if parts of them
+    are, this is in the losses.
 
-    Raises :class:`TreeError` where a file stands in the way of any of it; :class:`NixError` for a
-    registration in ``files`` that is none, and where ``system`` is not in the closure;
-    :class:`SpecError` where a store at ``store_at`` has no place for a database or a profile, and
-    where ``selection`` leaves out a store path that is registered.
+    Raises :class:`TreeError` if a file is in the way of any of this; :class:`NixError` for an
+    invalid registration in ``files``, and if ``system`` is not in the closure; :class:`SpecError`
+    if there can be no database or profile next to a store at ``store_at``, and if ``selection``
+    leaves out a registered store path.
     """
     if files is not None and not isinstance(files, Tree):
         raise SpecError("files", f"is a {type(files).__name__}, not a Tree")
     if not isinstance(contents, Iterable):
-        raise SpecError("contents", f"{contents!r:.80} is no list of entries")
+        raise SpecError("contents", f"{contents!r:.80} is not a list of entries")
     for entry in contents:
         if not isinstance(entry, Entry):
-            raise SpecError("contents", f"{entry!r:.80} is no Entry; read_contents() makes them")
+            raise SpecError(
+                "contents", f"{entry!r:.80} is not an Entry; read_contents() returns them"
+            )
     tree = Tree() if files is None else files
     tree.root.mode = 0o755
     tree.root.xattrs = None
@@ -153,7 +155,7 @@ def image_tree(
 
 
 def _store(tree: Tree, store_at: str) -> Directory:
-    """The folder of the store, which is made where it is missing."""
+    """The folder of the store, created if it is missing."""
     store, path = tree.root, b""
     for component in components(store_at):
         path = b"%b/%b" % (path, component)
@@ -165,7 +167,7 @@ def _store(tree: Tree, store_at: str) -> Directory:
 
 
 def _undo_case_hack(store: Directory) -> None:
-    """Give all store objects among the files to add the names that they have for Nix."""
+    """Remove the case hack from the names in store objects among the files to add."""
     for name, node in store.children.items():
         text = name.decode("utf-8", "surrogateescape")
         if is_base_name(text):
@@ -173,7 +175,7 @@ def _undo_case_hack(store: Directory) -> None:
 
 
 def _select(tree: Tree, selection: Selection, store_at: str, registered: Iterable[str]) -> None:
-    """Leave out what ``selection`` does not take, unless it is one of ``registered``."""
+    """Apply ``selection``; raise :class:`SpecError` if it leaves out one of ``registered``."""
     children = store_of(tree, store_at).children
     before = {name: sum(1 for _ in nodes(children[name.encode()])) for name in registered}
     selection.apply(tree)
@@ -183,18 +185,16 @@ def _select(tree: Tree, selection: Selection, store_at: str, registered: Iterabl
         if left is None:
             raise SpecError(
                 "exclude",
-                f"leaves out {full_path(name)}, which is registered; take it out of the closure, "
-                "or make no registration",
+                f"leaves out {full_path(name)}, which is registered; remove it from the closure, "
+                "or omit the registration",
             )
         if sum(1 for _ in nodes(left)) < count:
-            what = (
-                "is registered as a whole, and parts of it are excluded; Nix will call it changed"
-            )
+            what = "is registered, but parts of it are excluded; Nix will report it as modified"
             tree.losses.append(Loss(full_path(name).encode(), what, "left-out"))
 
 
 def store_of(tree: Tree, store_at: str) -> Directory:
-    """The folder of the store in a tree; an empty one where rules left that out."""
+    """The folder of the store in a tree; an empty one if rules left it out."""
     if store_at in tree:
         store = tree[store_at]
         if isinstance(store, Directory):
@@ -203,7 +203,7 @@ def store_of(tree: Tree, store_at: str) -> Directory:
 
 
 def _registered_by(own: Node, registration: Registration) -> Registration:
-    """A registration among the files to add, which must say all that ``registration`` does."""
+    """Parse a registration among the files to add; it must include all of ``registration``."""
     path = b"/" + REGISTRATION
     if not isinstance(own, RegularFile):
         raise TreeError(path, "of the files to add must be a file")
@@ -217,7 +217,7 @@ def _registered_by(own: Node, registration: Registration) -> Registration:
 
 
 def _check_equal(name: str, other: Node, registration: Registration) -> None:
-    """Raise :class:`TreeError` unless ``other`` is what is registered by that name."""
+    """Raise :class:`TreeError` unless ``other`` has the registered hash."""
     make_canonical(name, other)
     digest = hashlib.sha256()
     dump_nar(other, digest.update)
@@ -232,25 +232,25 @@ def _check_others(
     objects: Mapping[str, Node],
     registration: Registration,
 ) -> None:
-    """Report what else lies in the store, unless it is registered; none may be missing there."""
+    """Add losses for unregistered entries of the store; raise for missing registered ones."""
     for name in registration.infos.keys() - objects.keys():
         if name.encode() not in store.children:
-            raise TreeError(b"/" + REGISTRATION, f"registers {full_path(name)}, which is not there")
+            raise TreeError(b"/" + REGISTRATION, f"registers {full_path(name)}, which is missing")
     if not components(store_at):
         return
     for other in sorted(store.children.keys() - {name.encode() for name in registration.infos}):
         if other != LINKS or not isinstance(store.children[other], Directory):
             where = b"/" + b"/".join([*components(store_at), other])
-            what = "lies in the store without being registered"
+            what = "is in the store without being registered"
             tree.losses.append(Loss(where, what, "unregistered"))
 
 
 def read_files(
     path: str, *, xattrs: bool = True, skip: Callable[[os.stat_result], bool] | None = None
 ) -> Tree:
-    """The tree of files to add; ``skip`` as for :func:`ext4writer.sources.directory`.
+    """The tree of files to add; ``skip`` is as for :func:`ext4writer.sources.directory`.
 
-    What the host labels its files with is not taken.
+    Security labels of the host are dropped.
     """
     tree = directory(path, xattrs=xattrs, skip=skip)
     for _, node in tree.walk():
@@ -269,7 +269,7 @@ def _own_xattrs(xattrs: Xattrs) -> Xattrs | None:
 
 
 def count_entries(tree: Tree) -> int:
-    """How many names the tree has, the root's among them."""
+    """Number of names in the tree, including the root."""
     count, pending = 1, [tree.root]
     while pending:
         children = pending.pop().children

@@ -1,4 +1,4 @@
-"""A binary cache in a folder: the closure of some store paths, and where their archives lie."""
+"""Reads a binary cache in a folder: closures of store paths, and the files of their archives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CACHE_INFO = "nix-cache-info"
 
 
 def cache_folder(place: str) -> str:
-    """The folder that ``place`` names, as a path or as a ``file://`` URL; ``NixError`` if none."""
+    """The folder at ``place``, a path or a ``file://`` URL; ``NixError`` if it is not a cache."""
     try:
         parts = urlsplit(place)
     except ValueError as error:
@@ -27,16 +27,16 @@ def cache_folder(place: str) -> str:
             place, "only a folder or a file:// URL can be read; fetch it with nix copy --to file://"
         )
     if not os.path.isdir(place):
-        raise NixError(place, "is no folder, so no binary cache")
+        raise NixError(place, "is not a folder, so it cannot be a binary cache")
     _check_store(place)
     return place
 
 
 def _check_store(folder: str) -> None:
-    """Refuse a cache of another store, whose files refer to paths that the image has not."""
+    """Refuse a cache of another store: its files refer to paths that the image does not have."""
     path = os.path.join(folder, CACHE_INFO)
     if not os.path.exists(path):
-        raise NixError(folder, f"has no file {CACHE_INFO}, so it is no binary cache")
+        raise NixError(folder, f"has no file {CACHE_INFO}, so it is not a binary cache")
     for line in read_lines(path):
         key, _, value = line.partition(":")
         if key == "StoreDir" and value.strip() != STORE:
@@ -44,16 +44,16 @@ def _check_store(folder: str) -> None:
 
 
 def narinfo_path(folder: str, name: str) -> str:
-    """Where a cache describes the store path with the base name ``name``."""
+    """The path of the narinfo for the store path with the base name ``name``."""
     return os.path.join(folder, f"{name[:HASH_LENGTH]}.narinfo")
 
 
 def read_cache(
     folder: str, roots: Iterable[str], cancel: Cancel | None = None
 ) -> dict[str, NarInfo]:
-    """What the cache in ``folder`` says of ``roots`` and all they refer to, sorted by base name.
+    """The narinfos of the closure of ``roots`` in the cache ``folder``, sorted by base name.
 
-    Raises ``NixError`` for a path that the cache does not have, naming who refers to it.
+    Raises ``NixError`` for a path that the cache does not have, with a path that refers to it.
     """
     found: dict[str, NarInfo] = {}
     pending: list[tuple[str, str | None]] = [(name, None) for name in roots]
@@ -64,8 +64,8 @@ def read_cache(
             continue
         path = narinfo_path(folder, name)
         if not os.path.exists(path):
-            wanted = f"; {full_path(referrer)} refers to it" if referrer is not None else ""
-            raise NixError(full_path(name), f"is missing in the cache {folder}{wanted}")
+            reason = f"; {full_path(referrer)} refers to it" if referrer is not None else ""
+            raise NixError(full_path(name), f"is missing in the cache {folder}{reason}")
         described = read_narinfo(path)
         if described.info.name != name:
             raise NixError(

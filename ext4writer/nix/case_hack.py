@@ -1,7 +1,7 @@
-"""Names of a store on a file system that does not tell upper from lower case.
+"""Names in a store on a case-insensitive file system.
 
-Where two names of a directory differ in case only, Nix on macOS unpacks the second one under its
-name followed by ``~nix~case~hack~`` and a number, and takes that off again when it makes the
+If two names in a directory differ only in case, Nix on macOS appends ``~nix~case~hack~`` and a
+number to the second one when it unpacks an archive, and removes this suffix when it writes an
 archive (``src/libutil/archive.cc``, caseHackSuffix).
 """
 
@@ -17,7 +17,7 @@ SUFFIX = b"~nix~case~hack~"
 
 
 def plain_name(name: bytes) -> bytes:
-    """The name that something has for Nix."""
+    """``name`` without the suffix."""
     return name.partition(SUFFIX)[0]
 
 
@@ -27,10 +27,10 @@ def has_case_hack(root: Node) -> bool:
 
 
 def undo_case_hack(where: str, root: Node) -> None:
-    """Give all that lies below ``root`` the names that it has for Nix.
+    """Remove the suffix from all names below ``root``.
 
-    Raises :class:`NixError`, which calls the root ``where``, if two entries of a directory would
-    have one name then.
+    Raises :class:`NixError`, with ``where`` as the path of ``root``, if two entries of a directory
+    would get the same name.
     """
     for path, folder in _directories(os.fsencode(where), root):
         if SUFFIX not in b"/".join(folder.children):
@@ -41,7 +41,7 @@ def undo_case_hack(where: str, root: Node) -> None:
             if not plain or plain in children or (plain != child_name and plain in folder.children):
                 raise NixError(
                     os.fsdecode(path + b"/" + child_name),
-                    f"would be called {plain!r}, which another entry is",
+                    f"would be called {plain!r}, the name of another entry",
                 )
             children[plain] = child
         folder.children.clear()
@@ -49,7 +49,7 @@ def undo_case_hack(where: str, root: Node) -> None:
 
 
 def _directories(path: bytes, root: Node) -> Iterator[tuple[bytes, Directory]]:
-    """Each directory with its path; what is done to the names of one is seen below it."""
+    """Yield each directory with its path; a directory may be renamed before its children follow."""
     pending = [(path, root)]
     while pending:
         path, node = pending.pop()

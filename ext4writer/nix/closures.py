@@ -1,4 +1,4 @@
-"""A closure, from wherever it is read: its store objects as nodes, and its registration."""
+"""Reads closures from any input: store objects as nodes, and their registration."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ Path = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Closure:
-    """All objects, in canonical form, by base name."""
+    """The objects of a closure by base name, in canonical form, and their registration."""
 
     objects: Mapping[str, Node]
     registration: Registration
     verified: bool
-    """Whether every object was hashed and found as it was registered before."""
+    """Whether every object was hashed and compared with an existing registration or narinfo."""
     spooled: int = 0
-    """Bytes of the spool that the objects lie in."""
+    """Number of bytes of the spool that the objects use."""
     inputs: Mapping[FileId, bytes] = field(default_factory=dict)
-    """What was read beside the objects in a store: archives and descriptions of them."""
+    """The files that were read, except objects in a store: archives, narinfos and registrations."""
     losses: Sequence[Loss] = ()
-    """What may not be meant as it is."""
+    """Warnings about objects that may not be intended as they are."""
 
 
 @dataclass(frozen=True)
 class _Means:
-    """With what a closure is read."""
+    """The resources with which a closure is read."""
 
     pool: ProcessPool
     spool: SpoolMaker | None
@@ -58,7 +58,7 @@ class _Means:
 
     @property
     def workers(self) -> int:
-        """Threads that hash and unpack: as many as there are processes."""
+        """Number of threads that hash and decompress: the number of processes."""
         return self.pool.processes
 
 
@@ -85,12 +85,12 @@ def closure(
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Tree:
-    """The tree of an image of a closure: the store, its registration, and ``files`` beside them.
+    """The tree of an image of a closure: the store, its registration, and ``files``.
 
-    :func:`image_tree` says how ``files``, ``store_at``, ``contents``, ``register``, ``database``
-    and ``system`` make the tree, :func:`read_closure` describes all other arguments. ``dedupe``
-    makes equal files of the store hard links of one. Raises what these raise. The tree refers to
-    the store, the archives and the spool, where contents stay until an image is written.
+    For ``files``, ``store_at``, ``contents``, ``register``, ``database`` and ``system`` see
+    :func:`image_tree`, for all other arguments :func:`read_closure`. ``dedupe`` replaces equal
+    files of the store with hard links. Raises what these functions raise. The contents of the tree
+    stay in the store, the archives and the spool until an image is written.
     """
     read = read_closure(
         store_paths,
@@ -142,27 +142,28 @@ def read_closure(
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> Closure:
-    """Read the store objects ``store_paths``, which are given whole or by their base names.
+    """Read the store objects ``store_paths``, given as full paths or base names.
 
-    They are those of the store that lies in ``store_dir`` on this host, by default
-    ``/nix/store``; or of the binary cache in the folder ``cache``, with all that they refer to; or,
-    without ``store_paths``, what ``archives`` maps from a store path to the file of its archive.
+    They are read from the store in ``store_dir`` on this host, by default ``/nix/store``; or from
+    the binary cache in the folder ``cache``, with their closure. Instead of ``store_paths``,
+    ``archives`` may map store paths to files with their archives.
 
-    ``registration`` is a file as ``nix-store --load-db`` reads it, or one that was read. Without it
-    hashes, sizes and references are computed; only the given paths can be referred to then.
-    ``verify`` hashes the objects of a store and compares; those of archives are always compared
-    with what is known of them.
+    ``registration`` is a file for ``nix-store --load-db``, or the result of reading one. Without
+    it, hashes, sizes and references are computed; then only references among the given paths are
+    found. ``verify`` compares the hashes of objects in a store with the registration. Archives are
+    always compared with all known hashes and sizes.
 
-    ``case_hack`` takes ``~nix~case~hack~1`` and the like off the names in a store, as Nix on macOS
-    does, where files are put under such names.
+    ``case_hack`` removes ``~nix~case~hack~1`` and similar suffixes from names in a store, as Nix
+    on macOS does.
 
-    ``spool`` makes the file, open for reading and writing, that compressed archives are unpacked
-    into; without it they are refused. ``limits`` count for all archives together, the ratio from
-    128 MiB on. ``processes`` scan a store, and as many threads hash and unpack.
+    ``spool`` creates the file, open for reading and writing, into which compressed archives are
+    unpacked; without it they are refused. ``limits`` apply to all archives together, the ratio only
+    above 128 MiB. ``processes`` is the number of processes that scan a store, and the number of
+    threads that hash and decompress.
 
-    Raises :class:`NixError` for what is missing, damaged, or not as it is registered;
-    :class:`LimitError`; :class:`SourceError` for what cannot be read; :class:`SpecError` for
-    arguments that contradict each other; :class:`OutputError` for a spool that cannot be written;
+    Raises :class:`NixError` for anything missing, damaged, or different from its registration;
+    :class:`LimitError`; :class:`SourceError` for files that cannot be read; :class:`SpecError` for
+    contradictory arguments; :class:`OutputError` for a spool that cannot be written;
     :class:`CancelledError`.
     """
     names = sorted({_name(path, "store_paths") for path in _paths(store_paths)})
@@ -171,7 +172,7 @@ def read_closure(
     if archives and (names or cache is not None):
         raise SpecError("archives", "name store paths themselves; give no others")
     if store_dir is not None and (cache is not None or archives):
-        raise SpecError("store_dir", "is no place to look for what a cache or archives have")
+        raise SpecError("store_dir", "cannot be combined with a cache or archives")
     if verify and registration is None and cache is None:
         raise SpecError("verify", "has nothing to compare with; give a registration")
     inputs = {} if archives is None else inputs_of(*archives.values())
@@ -192,11 +193,11 @@ def read_closure(
 
 
 def _paths(given: object) -> list[str]:
-    """Store paths as texts; a single one is a list of one."""
+    """Store paths as strings; a single path becomes a list of one."""
     if isinstance(given, str | bytes | os.PathLike):
         given = [given]
     if not isinstance(given, Iterable):
-        raise SpecError("store_paths", f"{given!r:.80} is no list of store paths")
+        raise SpecError("store_paths", f"{given!r:.80} is not a list of store paths")
     return [_host_path("store_paths", path) for path in given]
 
 
@@ -205,7 +206,7 @@ def _host_path(option: str, given: object) -> str:
 
 
 def _name(path: str, where: str) -> str:
-    """The base name of a store path that is given whole or by its base name."""
+    """The base name of a store path, given as a full path or a base name."""
     if "/" in path:
         return base_name(path, where)
     check_base_name(path, where)
@@ -234,7 +235,7 @@ def _from_store(
             losses.append(
                 Loss(
                     full_path(name).encode(),
-                    "has names with ~nix~case~hack~, as stores of macOS have, and keeps them; "
+                    "has names with ~nix~case~hack~, as stores on macOS do, and keeps them; "
                     "nothing undoes them without the case hack",
                     "case-hack",
                 )

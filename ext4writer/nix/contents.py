@@ -1,4 +1,4 @@
-"""Further files for an image, as ``contents`` of nixpkgs' ``make-disk-image.nix`` names them."""
+"""Further files for an image, specified as in ``contents`` of nixpkgs' ``make-disk-image.nix``."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ ACCOUNTS = {"user": b"/etc/passwd", "group": b"/etc/group"}
 
 @dataclass(frozen=True)
 class Entry:
-    """One of the contents: what lies at ``source`` on this host comes to ``target``.
+    """One of the contents: copies ``source`` on this host to ``target`` in the image.
 
-    A folder is copied as ``target``, not into it. Where ``source`` has wildcards, all that match
-    come into the folder ``target``. ``mode`` is for all that is copied, in octal or as chmod(1) has
-    it; ``user`` and ``group`` are numbers, or names that ``/etc/passwd`` and ``/etc/group`` of the
-    image know. The default is 0:0.
+    A folder is copied as ``target``, not into it. If ``source`` has wildcards, all matches are
+    copied into the folder ``target``. ``mode`` applies to everything copied, in octal or in the
+    syntax of chmod(1). ``user`` and ``group`` are numbers, or names in ``/etc/passwd`` and
+    ``/etc/group`` of the image; the default is 0:0.
     """
 
     source: str
@@ -41,28 +41,28 @@ class Entry:
     group: str = ""
 
     def __post_init__(self) -> None:
-        """Raises :class:`SpecError` for a value of another type."""
+        """Raises :class:`SpecError` for a value of the wrong type."""
         check_fields(self)
 
 
 @checked()
 def read_contents(text: str | bytes, where: str) -> list[Entry]:
-    """Read a list in JSON, as ``builtins.toJSON`` makes it of ``contents``.
+    """Parse a JSON list, such as ``builtins.toJSON`` writes for ``contents``.
 
-    Raises :class:`NixError` at ``where`` for what is no such list.
+    Raises :class:`NixError` with ``where`` for anything else.
     """
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise NixError(where, f"is no JSON: {error}") from None
+        raise NixError(where, f"is not JSON: {error}") from None
     if not isinstance(found, list):
-        raise NixError(where, "is no list of contents")
+        raise NixError(where, "is not a list of contents")
     return [_entry(each, f"{where}: entry {number}") for number, each in enumerate(found, 1)]
 
 
 def _entry(given: Any, where: str) -> Entry:
     if not isinstance(given, dict):
-        raise NixError(where, "is no set with source and target")
+        raise NixError(where, "is not a set with source and target")
     for key in given:
         if key not in KEYS:
             raise NixError(where, f"has {key!r}, which is none of {', '.join(KEYS)}")
@@ -71,7 +71,7 @@ def _entry(given: Any, where: str) -> Entry:
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, str | int):
-            raise NixError(where, f"its {key} is no text")
+            raise NixError(where, f"its {key} is not text")
         values[key] = str(value)
     for key in ("source", "target"):
         if not values.get(key):
@@ -80,7 +80,7 @@ def _entry(given: Any, where: str) -> Entry:
 
 
 class Placed:
-    """What became of the contents in a tree; owners are set when all else of the tree is done."""
+    """The nodes of contents in a tree; their owners are set when the rest of the tree is done."""
 
     def __init__(self) -> None:
         self._owners: list[tuple[Node, Entry]] = []
@@ -90,7 +90,7 @@ class Placed:
             self._owners.append((node, entry))
 
     def set_owners(self, tree: Tree) -> None:
-        """Give what was added the owners that its entries name."""
+        """Set the owners of the added nodes; raises :class:`SpecError` for an unknown name."""
         for root, entry in self._owners:
             uid = _number(tree, "user", entry.user) if entry.user else 0
             gid = _number(tree, "group", entry.group) if entry.group else 0
@@ -99,13 +99,12 @@ class Placed:
 
 
 def add_contents(tree: Tree, contents: Sequence[Entry], *, case_hack: bool = False) -> Placed:
-    """Copy ``contents`` into ``tree``, in order; parents that are missing are made.
+    """Copy ``contents`` into ``tree``, in order; missing parents are created.
 
-    ``case_hack`` gives all of them the names that they have for Nix, since a store is where most
-    of them lie.
+    ``case_hack`` removes the case hack from all names, since most sources are in a store.
 
-    Raises :class:`TreeError` for a target that is there already, and :class:`SourceError` for a
-    source that is not.
+    Raises :class:`TreeError` for a target that exists already, :class:`SourceError` for a source
+    that does not, and :class:`SpecError` for an invalid mode.
     """
     placed = Placed()
     for entry in contents:
@@ -119,7 +118,7 @@ def add_contents(tree: Tree, contents: Sequence[Entry], *, case_hack: bool = Fal
             for path in _matches(entry.source, plain):
                 name = os.fsdecode(plain(os.fsencode(os.path.split(path)[1])))
                 target = f"{entry.target.rstrip('/')}/{name}"
-                # rsync follows a link only where a slash follows its name.
+                # rsync follows a link only if its name ends with a slash.
                 _add(tree, path, target, entry, change, placed, case_hack, follow=False)
         else:
             _add(tree, entry.source, entry.target, entry, change, placed, case_hack, follow=True)
@@ -139,7 +138,7 @@ def _add(
 ) -> None:
     parent, name = _target(tree, target)
     if name in parent.children:
-        raise TreeError(target, f"is there already; {source} of the contents cannot come there")
+        raise TreeError(target, f"exists already; {source} of the contents cannot be copied there")
     node = _read(source, follow=follow)
     if case_hack:
         undo_case_hack(source, node)
@@ -152,38 +151,38 @@ def _add(
 
 
 def _target(tree: Tree, path: str, *, folder: bool = False) -> tuple[Directory, bytes]:
-    """The folder of ``path`` and its name there, or with ``folder`` that folder itself.
+    """The parent folder of ``path`` and the name in it, or with ``folder`` the folder itself.
 
-    A path that leaves the image, or goes through something else than folders, is an error.
+    Raises :class:`TreeError` for a path that leaves the image or goes through a non-directory.
     """
     names = components(path)
     if not names and not folder:
-        raise TreeError(path, "of the contents is the root itself; name what lies in it")
+        raise TreeError(path, "of the contents is the root itself; name something in it")
     above = names if folder else names[:-1]
     found = tree.root
     for depth, name in enumerate(above, 1):
         child = found.children.setdefault(name, Directory(mode=0o755))
         if not isinstance(child, Directory):
-            raise TreeError(b"/" + b"/".join(above[:depth]), f"is no folder for {path}")
+            raise TreeError(b"/" + b"/".join(above[:depth]), f"is not a folder for {path}")
         found = child
     return found, names[-1] if names else b""
 
 
 def _read(source: str, *, follow: bool) -> Node:
-    """What lies at ``source``; with ``follow`` a link there is that folder to which it leads."""
+    """The node at ``source``; with ``follow``, a link to a folder is followed."""
     if os.path.isdir(source) and (follow or not os.path.islink(source)):
         return directory(source, xattrs=False).root
     parent, name = os.path.split(source)
     if not name:
-        raise SourceError(source, "is no folder")
+        raise SourceError(source, "is not a folder")
     found = directory(parent or ".", names=[name], xattrs=False)
     return found.root.children[os.fsencode(name)]
 
 
 def _matches(pattern: str, plain: Callable[[bytes], bytes]) -> Iterable[str]:
-    """What the shell finds for a pattern with ``*``, sorted; hidden names only where it says so.
+    """The sorted expansion of a shell pattern; hidden names match only patterns with a dot.
 
-    ``plain`` makes the name that is matched of one on this host.
+    ``plain`` converts a name on this host to the name to be matched.
     """
     root = "/" if pattern.startswith("/") else "."
     paths = [root]
@@ -203,7 +202,7 @@ def _matches(pattern: str, plain: Callable[[bytes], bytes]) -> Iterable[str]:
             following += [
                 os.path.join(path, name)
                 for name in names
-                if matches(wanted := plain(os.fsencode(name)), wanted)
+                if matches(shown := plain(os.fsencode(name)), shown)
                 and (part.startswith(".") or not name.startswith("."))
             ]
         paths = following
@@ -214,7 +213,7 @@ def _matches(pattern: str, plain: Callable[[bytes], bytes]) -> Iterable[str]:
 
 
 def _number(tree: Tree, kind: str, name: str) -> int:
-    """The number of a user or a group."""
+    """The number of a user or a group; raises :class:`SpecError` for an unknown name."""
     if re.fullmatch("[0-9]{1,10}", name, re.ASCII) and int(name) <= ID_MOST:
         return int(name)
     if name == "root":

@@ -1,6 +1,6 @@
-"""The database of a store as Nix keeps it, ``/nix/var/nix/db``, made of a registration.
+"""Creates Nix's database of a store, ``/nix/var/nix/db``, from a registration.
 
-The tables are those of ``src/libstore/schema.sql``; what stands in their rows follows
+The tables are those of ``src/libstore/schema.sql``; their rows follow
 ``src/libstore/local-store.cc``, addValidPath and registerValidPaths.
 """
 
@@ -14,15 +14,15 @@ from .registration import PathInfo
 from .store_paths import full_path
 
 SCHEMA_VERSION = b"10"
-"""What stands in the file ``schema`` (``src/libstore/local-store.hh``, nixSchemaVersion)."""
+"""Content of the file ``schema`` (``src/libstore/local-store.hh``, nixSchemaVersion)."""
 
 REGISTRATION_SECONDS = 1
-"""When every path was registered; it is the time of all files of the store."""
+"""Registration time of every path, in seconds since 1970, as for all files of the store."""
 
 PAGE_BYTES = 4096
 FILE_HEADER_BYTES = 100
 PAGE_HEADERS = {2: 12, 5: 12, 10: 8, 13: 8}
-"""Kind of a page of a tree -> bytes of its header."""
+"""Type of a b-tree page -> bytes of its header."""
 
 _SCHEMA = (
     (
@@ -53,26 +53,26 @@ _SCHEMA = (
 _HEADER_FIELDS = {
     24: 1,  # file change counter
     40: len(_SCHEMA),  # schema cookie
-    92: 1,  # version-valid-for, which has to be the change counter
+    92: 1,  # version-valid-for, which must equal the change counter
     96: 3_040_001,  # SQLITE_VERSION_NUMBER of the last writer; for information only
 }
-"""Offsets of big-endian words that depend on the library or on the way the file was made
-(https://www.sqlite.org/fileformat.html, section 1.3) -> what stands there instead."""
+"""Byte offset -> fixed value of those big-endian 32-bit header fields that depend on the library
+or on how the file was created (https://www.sqlite.org/fileformat.html, section 1.3)."""
 
 
 def make_database(
     infos: Mapping[str, PathInfo], outputs: Mapping[str, Iterable[tuple[str, str]]]
 ) -> bytes:
-    """The file ``db.sqlite`` for all of ``infos``; the same bytes for the same paths.
+    """The content of ``db.sqlite`` for ``infos``; the same bytes for the same paths.
 
-    ``outputs`` has (symbolic name, path) of each output of those that are derivations. Raises
-    :class:`NixError` where this Python comes without the module sqlite3.
+    ``outputs`` maps derivations among them to the (symbolic name, path) of each output. Raises
+    :class:`NixError` if this Python lacks the module sqlite3.
     """
     try:
         import sqlite3
     except ImportError:
         raise NixError(
-            "the Nix database", "cannot be made: this Python has no module sqlite3"
+            "the Nix database", "cannot be created: this Python has no module sqlite3"
         ) from None
     connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
@@ -80,7 +80,7 @@ def make_database(
             f"page_size = {PAGE_BYTES}",
             "encoding = 'UTF-8'",
             "auto_vacuum = NONE",
-            # Else what was in a page before may stand in its unused part.
+            # Otherwise old content of a page may remain in its unused part.
             "secure_delete = ON",
         ):
             connection.execute(f"PRAGMA {pragma}")
@@ -89,7 +89,7 @@ def make_database(
             connection.execute(statement)
         _fill(connection.executemany, infos, outputs)
         connection.execute("COMMIT")
-        # Each table in one row of pages, whatever the order in which they grew.
+        # Store each table in consecutive pages, regardless of the order of insertions.
         connection.execute("VACUUM")
         data = bytearray(connection.serialize())
     finally:
@@ -102,9 +102,9 @@ def make_database(
 
 
 def _clear_unused(data: bytearray, start: int) -> None:
-    """Clear what a page has between its pointers and its cells, and in freed blocks.
+    """Zero the unallocated space of a page, between cell pointers and cells, and its freeblocks.
 
-    What stands there is what the library happened to have in memory (the same page, section 1.6).
+    Otherwise it would contain leftovers from the library's memory (the same document, section 1.6).
     """
     header = start + (FILE_HEADER_BYTES if start == 0 else 0)
     if data[header] not in PAGE_HEADERS:

@@ -1,4 +1,4 @@
-"""How the archives of binary caches are compressed."""
+"""Compression formats of archives in binary caches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ..sources.tar_archive.decoders import MAGIC_BYTES, compression_of
 __all__ = ["FORMATS", "MAGIC_BYTES", "format_of"]
 
 FORMATS = ("none", "xz", "bzip2", "gzip", "zstd")
-"""The names that a narinfo gives them."""
+"""Their names in a narinfo."""
 
 MAGIC = {
     b"\xfd7zXZ\0": "xz",
@@ -18,7 +18,7 @@ MAGIC = {
 
 
 def format_of(beginning: bytes) -> str:
-    """Tell the compression by the first bytes of a file, however short it is."""
+    """The compression of a file, detected from its first bytes; works for short files, too."""
     for magic, name in MAGIC.items():
         if beginning.startswith(magic):
             return name

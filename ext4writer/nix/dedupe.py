@@ -1,4 +1,4 @@
-"""Makes equal files of the store hard links of one, as ``nix-store --optimise`` does on a host."""
+"""Replaces equal files of a store with hard links, as ``nix-store --optimise`` does on a host."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..tree import Directory, RegularFile
 from ..walking import directories
 
 LINKS_MAX = 65_000
-"""Names that one file of ext4 can have (fs/ext4/ext4.h, EXT4_LINK_MAX)."""
+"""Most hard links to a file on ext4 (fs/ext4/ext4.h, EXT4_LINK_MAX)."""
 
 CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Saving:
-    """How many files became links of others, and the bytes that are not stored again for it."""
+    """Number of files replaced with hard links, and of the bytes saved."""
 
     files: int
     bytes: int
@@ -29,7 +29,7 @@ class Saving:
 
 @dataclass(slots=True)
 class _Original:
-    """The file that further ones become links of."""
+    """The file to which equal files become hard links."""
 
     node: RegularFile
     links: int = 1
@@ -37,11 +37,11 @@ class _Original:
 
 @checked()
 def link_equal_files(store: Directory, cancel: Cancel | None = None) -> Saving:
-    """Replace each file in ``store`` that equals an earlier one, attributes and all, by that one.
+    """Replace each file in ``store`` with an earlier one that has equal content and attributes.
 
-    Rules may have given an owner or a label to one of two files with equal bytes; those stay two.
-    The order is that of the paths, so that the result follows from the closure alone. Only files
-    whose size occurs twice are read.
+    Files with equal content but different attributes, such as owners or labels set by rules, remain
+    separate. Files are compared in path order, so the result depends on the closure alone. Only
+    files whose size occurs twice are read.
     """
     sizes: dict[int, int] = {}
     for _, _, file in _files(store):
@@ -68,7 +68,7 @@ def link_equal_files(store: Directory, cancel: Cancel | None = None) -> Saving:
 
 
 def _files(root: Directory) -> Iterator[tuple[Directory, bytes, RegularFile]]:
-    """Each regular file with its directory and the name it has there, in a fixed order."""
+    """Yield each regular file with its directory and its name there, in a fixed order."""
     for _, directory in directories(root, None):
         for name in sorted(directory.children):
             child = directory.children[name]
@@ -77,13 +77,13 @@ def _files(root: Directory) -> Iterator[tuple[Directory, bytes, RegularFile]]:
 
 
 def _attributes(file: RegularFile) -> tuple[object, ...]:
-    """What an inode holds beside the content, in a form that compares and hashes."""
+    """The attributes of a file, as a hashable tuple."""
     xattrs = tuple(sorted(file.xattrs.items())) if file.xattrs else ()
     return (*(getattr(file, name) for name in ATTRIBUTES if name != "xattrs"), xattrs)
 
 
 def _digest(file: RegularFile, buffer: memoryview) -> bytes:
-    """The hash of the content."""
+    """The SHA-256 of the content."""
     digest = hashlib.sha256()
     for piece in file.content.read_pieces(buffer):
         digest.update(piece)

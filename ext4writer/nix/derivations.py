@@ -1,6 +1,6 @@
-"""The outputs that a store derivation, a file ``NAME.drv``, declares.
+"""Parses the outputs of a store derivation, a file ``NAME.drv``.
 
-It is a term of ATerm: ``Derive([("out","/nix/store/...","",""),...],...)``
+The file is an ATerm: ``Derive([("out","/nix/store/...","",""),...],...)``
 (``src/libstore/derivations.cc``, parseDerivation).
 """
 
@@ -18,13 +18,13 @@ _ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
 def outputs_of(derivation: bytes) -> list[tuple[str, str]]:
-    """(symbolic name, path) of each output whose path is known before it is built.
+    """(symbolic name, path) of each output with a path known before the build.
 
-    Raises ``ValueError`` for what is no derivation.
+    Raises ``ValueError`` if ``derivation`` is not a derivation.
     """
     begins = _BEGINNING.match(derivation)
     if begins is None:
-        raise ValueError("is no derivation as Nix writes one")
+        raise ValueError("is not a derivation in the form Nix writes")
     found = []
     position = begins.end()
     while (output := _OUTPUT.match(derivation, position)) is not None:

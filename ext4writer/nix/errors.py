@@ -1,4 +1,4 @@
-"""What can be wrong with a closure."""
+"""Errors in closures."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from ..errors import Ext4WriterError, display_path
 
 
 class NixError(Ext4WriterError):
-    """A closure, registration, archive or cache is not what it has to be.
+    """A closure, registration, archive or cache is invalid.
 
-    ``where`` names the store path, or the file with its line.
+    ``where`` is the store path, or the file and its line.
     """
 
     def __init__(self, where: str, problem: str) -> None:

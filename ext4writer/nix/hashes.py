@@ -15,10 +15,10 @@ _DIGIT = {digit: value for value, digit in enumerate(BASE32)}
 
 
 def parse_sha256(text: str) -> bytes:
-    """The 32 bytes of a SHA-256 hash; ``ValueError`` with a reason if ``text`` is none.
+    """The 32 bytes of a SHA-256 hash; raises ``ValueError`` with a reason for other text.
 
-    Base 16, base 32 and base 64 are told apart by their length, with or without ``sha256:`` before
-    them; ``sha256-`` and base 64 is the notation of Subresource Integrity.
+    The length distinguishes base 16, base 32 and base 64, with or without the prefix ``sha256:``.
+    ``sha256-`` and base 64 is the notation of Subresource Integrity.
     """
     if text.startswith("sha256-"):
         return _base64(text, text.removeprefix("sha256-"))
@@ -31,7 +31,7 @@ def parse_sha256(text: str) -> bytes:
 
 
 def to_base32(digest: bytes) -> str:
-    """The 52 digits in which Nix writes ``digest``: five bits each, the last ones first."""
+    """The 52 digits with which Nix writes ``digest``: five bits each, highest bits first."""
     number = int.from_bytes(digest, "little")
     return "".join(BASE32[number >> 5 * place & 31] for place in reversed(range(BASE32_LENGTH)))
 
@@ -58,4 +58,4 @@ def _base64(text: str, digits: str) -> bytes:
 
 
 def _no_hash(text: str) -> ValueError:
-    return ValueError(f"{text!r} is no SHA-256 hash in base 16, 32 or 64")
+    return ValueError(f"{text!r} is not a SHA-256 hash in base 16, 32 or 64")

@@ -1,4 +1,4 @@
-"""Hashes store objects as archives, several at a time, and compares or collects what comes out."""
+"""Hashes store objects as archives in several threads, to verify or to register them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def verify_objects(
     workers: int = 1,
     cancel: Cancel | None = None,
 ) -> None:
-    """Hash every object; ``NixError`` for the first, by name, that is not as registered."""
+    """Hash every object; raise ``NixError`` for the first, by name, that is not as registered."""
     sizes = {name: nar_size(root) for name, root in objects.items()}
     for name, size in sizes.items():
         check_size(infos[name], size)
@@ -38,29 +38,29 @@ def verify_objects(
 
 
 def check_size(info: PathInfo, size: int) -> None:
-    """Raise ``NixError`` unless ``size`` is that of the registered archive."""
+    """Raise ``NixError`` unless ``size`` is the registered size of the archive in bytes."""
     if size != info.nar_size:
         raise NixError(
             full_path(info.name),
             f"its archive has {size} bytes, and {info.nar_size} are registered; "
-            "it was changed after it was registered",
+            "it was changed after registration",
         )
 
 
 def check_hash(info: PathInfo, nar_hash: bytes) -> None:
-    """Raise ``NixError`` unless ``nar_hash`` is that of the registered archive."""
+    """Raise ``NixError`` unless ``nar_hash`` is the registered hash of the archive."""
     if nar_hash != info.nar_hash:
         raise NixError(
             full_path(info.name),
             f"its archive has the hash sha256:{to_base32(nar_hash)}, and "
-            f"sha256:{to_base32(info.nar_hash)} is registered; it was changed after that",
+            f"sha256:{to_base32(info.nar_hash)} is registered; it was changed after registration",
         )
 
 
 def describe(
     objects: Mapping[str, Node], *, workers: int = 1, cancel: Cancel | None = None
 ) -> dict[str, PathInfo]:
-    """Find hash, size and references of every object; only ``objects`` can be referred to."""
+    """Compute hash, size and references of every object; only references to ``objects`` count."""
     candidates = Candidates(objects)
     found: dict[str, PathInfo] = {}
 
@@ -81,16 +81,17 @@ def describe(
 
 
 def largest_first(sizes: Mapping[str, int]) -> list[str]:
-    """The names in the order in which several threads are done soonest."""
+    """The names, largest first, the order in which several threads finish soonest."""
     return sorted(sizes, key=lambda name: (-sizes[name], name))
 
 
 def in_parallel(
     work: Callable[[str], None], names: Iterable[str], workers: int, cancel: Cancel | None
 ) -> None:
-    """Call ``work`` for each of ``names`` in ``workers`` threads, the calling one among them.
+    """Call ``work`` for each of ``names`` in ``workers`` threads, including the calling one.
 
-    After the first error no more work is begun; of several the one with the least name is raised.
+    After the first error, no more calls are started. Of several errors, the one for the smallest
+    name is raised.
     """
     pending = iter(names)
     failures: list[tuple[str, BaseException]] = []

@@ -1,4 +1,4 @@
-"""Store objects that lie in a store of the host."""
+"""Reads store objects from a store of the host."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ def read_objects(
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
 ) -> dict[str, Node]:
-    """Scan each object ``names`` of the store that lies at ``store_dir``.
+    """Scan the objects ``names`` of the store in ``store_dir``.
 
-    Neither attributes nor hard links of the host are taken. Raises ``NixError`` for an object that
-    is missing, and what :func:`ext4writer.sources.directory` raises, which has ``processes`` too.
+    Extended attributes and hard links of the host are ignored. ``processes`` is as for
+    :func:`ext4writer.sources.directory`. Raises ``NixError`` for a missing object, and what that
+    function raises.
     """
-    store, wanted = store_dir, list(names)
-    for name in wanted:
+    store, objects = store_dir, list(names)
+    for name in objects:
         path = os.path.join(store, name)
         try:
             os.stat(path, follow_symlinks=False)
@@ -36,11 +37,11 @@ def read_objects(
             raise NixError(full_path(name), missing) from None
         except OSError as error:
             raise NixError(path, f"cannot be read: {error.strerror}") from error
-    if not wanted:
+    if not objects:
         return {}
     tree = directory(
         store,
-        names=wanted,
+        names=objects,
         xattrs=False,
         hard_links=False,
         processes=processes,
@@ -50,4 +51,4 @@ def read_objects(
     for loss in tree.losses:
         raise NixError(store + os.fsdecode(loss.path), loss.what)
     children = tree.root.children
-    return {name: children[name.encode()] for name in wanted}
+    return {name: children[name.encode()] for name in objects}

@@ -1,7 +1,7 @@
-"""The description of one store object in a binary cache, a file ``HASH.narinfo``.
+"""Parses the description of a store object in a binary cache, a file ``HASH.narinfo``.
 
-Lines of ``Key: value`` (``src/libstore/nar-info.cc``). Signatures are not looked at: anyone who may
-write the folder is trusted, as with a store.
+It consists of lines ``Key: value`` (``src/libstore/nar-info.cc``). Signatures are ignored: anyone
+with write access to the folder is trusted, as with a store.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from .registration import PathInfo, parse_number
 from .store_paths import base_name, check_base_name, read_lines
 
 KEYS = ("StorePath", "URL", "Compression", "FileHash", "FileSize", "NarHash", "NarSize")
-"""What is read beside References; a line of any of these may stand once only."""
+"""The keys that are used, in addition to References; each may occur only once."""
 
 NARINFO_BYTES = 16 << 20
-"""The most that one may have: a quarter of a million references."""
+"""Most bytes of a narinfo, enough for a quarter of a million references."""
 
 DEFAULT_COMPRESSION = "bzip2"
-"""What a cache that names none has meant from the beginning."""
+"""The compression if a narinfo names none."""
 
 
 @dataclass(frozen=True, slots=True)
 class NarInfo:
-    """One object of a cache; ``url`` is relative to the cache."""
+    """One object of a cache; ``url`` is relative to the cache, ``file_size`` in bytes."""
 
     info: PathInfo
     url: str
@@ -34,14 +34,14 @@ class NarInfo:
 
 
 def read_narinfo(path: str) -> NarInfo:
-    """Read and check one; ``NixError`` naming the file for anything that is not right."""
+    """Parse a narinfo file; raises ``NixError`` with the file for anything invalid."""
     values: dict[str, str] = {}
     references: list[str] | None = None
     for number, line in enumerate(read_lines(path, NARINFO_BYTES), 1):
         where = f"{path}:{number}"
         key, colon, value = line.partition(": ")
         if not colon and line != "References:":
-            raise NixError(where, f"{line!r} is no line of the form 'Key: value'")
+            raise NixError(where, f"{line!r} is not a line of the form 'Key: value'")
         key = key.removesuffix(":")
         if key in values or (key == "References" and references is not None):
             raise NixError(where, f"has {key!r} a second time")
@@ -63,7 +63,7 @@ def read_narinfo(path: str) -> NarInfo:
     )
     url = values["URL"]
     if url.startswith("/") or ":" in url or "\0" in url or ".." in url.split("/"):
-        raise NixError(path, f"its URL {url!r} does not lie in the cache")
+        raise NixError(path, f"its URL {url!r} is not in the cache")
     file_hash, file_size = values.get("FileHash"), values.get("FileSize")
     return NarInfo(
         info,
@@ -85,4 +85,4 @@ def _number(text: str, where: str) -> int:
     try:
         return parse_number(text)
     except ValueError:
-        raise NixError(where, f"{text!r} is no size in bytes") from None
+        raise NixError(where, f"{text!r} is not a size in bytes") from None

@@ -1,6 +1,6 @@
-"""Finds which store paths a store object refers to: those whose hash stands somewhere in it.
+"""Finds the store paths to which a store object refers: those whose hash occurs anywhere in it.
 
-Nix does the same with the archive of what a build made (``src/libstore/references.cc``).
+Nix does the same with the archive of a build's output (``src/libstore/references.cc``).
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from .store_paths import BASE32, HASH_LENGTH, hash_part
 
 BLOCK = HASH_LENGTH // 2
-"""Every hash covers a whole block, wherever it begins in a row of digits."""
+"""A run of digits is examined in blocks of this size. Every hash in it includes an entire block."""
 
 STEP_BYTES = 128 << 10
-"""What is looked at in one go; it fits the processor's cache several times."""
+"""Number of bytes examined at a time; several times as many fit into the processor's cache."""
 
 _IS_DIGIT = bytes(byte in BASE32.encode() for byte in range(256))
 _ROW = b"\1" * HASH_LENGTH
@@ -24,7 +24,7 @@ class Candidates:
 
     def __init__(self, names: Iterable[str]) -> None:
         self.blocks: dict[bytes, list[tuple[int, bytes, str]]] = {}
-        """Half of a hash -> (where it stands in the hash, the hash, the name) of each such hash."""
+        """Half of a hash -> (its offset in the hash, the hash, the name) for each such hash."""
         for name in names:
             digits = hash_part(name)
             for start in range(BLOCK + 1):
@@ -33,7 +33,7 @@ class Candidates:
 
 
 class ReferenceScanner:
-    """Takes the bytes of one archive in pieces; ``found`` holds the names that were seen."""
+    """Scans the bytes of one archive in pieces; ``found`` has the names found so far."""
 
     def __init__(self, candidates: Candidates) -> None:
         self.found: set[str] = set()
@@ -41,7 +41,7 @@ class ReferenceScanner:
         self._tail = b""
 
     def feed(self, data: memoryview) -> None:
-        """Look through the next bytes."""
+        """Scan the next bytes."""
         for start in range(0, len(data), STEP_BYTES):
             self._step(data[start : start + STEP_BYTES])
 
@@ -58,7 +58,7 @@ class ReferenceScanner:
             start = digits.find(_ROW, end)
 
     def _look(self, piece: bytes, start: int, end: int) -> None:
-        """Look for hashes in the row of digits from ``start`` to ``end``."""
+        """Look for hashes in the run of digits from ``start`` to ``end``."""
         blocks = self._blocks
         for at in range(start, end - BLOCK + 1, BLOCK):
             found = blocks.get(piece[at : at + BLOCK])

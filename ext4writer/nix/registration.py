@@ -1,7 +1,7 @@
-"""The registration of a closure, as ``nix-store --load-db`` reads it.
+"""Reads and writes registrations of closures, the input of ``nix-store --load-db``.
 
-A record is a line each of: path, hash of its NAR, size of its NAR, deriver (may be empty), count of
-references, then the references (``src/libstore/path-info.cc``, decodeValidPathInfo).
+A record has one line for each of: path, hash of the NAR, size of the NAR, deriver (may be empty),
+number of references, and each reference (``src/libstore/path-info.cc``, decodeValidPathInfo).
 """
 
 from __future__ import annotations
@@ -17,56 +17,56 @@ from .hashes import parse_sha256, to_base32
 from .store_paths import base_name, full_path, read_lines, split_lines
 
 HEAD_LINES = 5
-"""Lines of a record before its references."""
+"""Number of lines of a record before its references."""
 
 NUMBER_MAX = (1 << 63) - 1
-"""Nix's database has no larger numbers, and no file more bytes."""
+"""The largest number in Nix's database, and the most bytes of a file."""
 
 _NUMBER = re.compile("0|[1-9][0-9]{0,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class PathInfo:
-    """What is known of one store object; ``references`` are base names, sorted."""
+    """The record of one store object; ``nar_size`` is in bytes, ``references`` are sorted names."""
 
     name: str
     nar_hash: bytes
     nar_size: int
     references: tuple[str, ...]
     deriver: str | None = field(default=None, compare=False)
-    """Base name of the derivation that made it, where a registration says so."""
+    """Base name of the derivation that built it, if a registration has it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """All records, by base name, and the text that goes into the image."""
+    """All records by base name, and the text for the image."""
 
     infos: Mapping[str, PathInfo]
     text: bytes
 
     @property
     def nar_size(self) -> int:
-        """The sum over all paths."""
+        """The total size of all archives in bytes."""
         return sum(info.nar_size for info in self.infos.values())
 
 
 @checked()
 def read_registration(path: str) -> Registration:
-    """Read and check a registration; a ``NixError`` names the line, or the path that is wrong.
+    """Parse the registration in the file ``path``; raises ``NixError`` with the line or store path.
 
-    Every reference must be registered too. A record that comes twice must be the same both times,
-    and is in the text once.
+    Every reference must be registered, too. A record may occur twice if both are equal; it is in
+    the text once.
     """
     return _parse(read_lines(path), path)
 
 
 def parse_registration(text: bytes, where: str) -> Registration:
-    """The same of a text that errors call ``where``."""
+    """Parse the text of a registration; ``where`` is its name in errors."""
     return _parse(split_lines(text, where), where)
 
 
 def _parse(lines: list[str], path: str) -> Registration:
-    # closureInfo ends with an empty line in some releases; no record can.
+    # The output of closureInfo ends with an empty line in some releases, though no record does.
     while lines and not lines[-1]:
         lines.pop()
     infos: dict[str, PathInfo] = {}
@@ -80,7 +80,7 @@ def _parse(lines: list[str], path: str) -> Registration:
         elif infos[info.name] != info:
             raise NixError(
                 f"{path}:{position + 1}",
-                f"{full_path(info.name)} is registered twice, with different facts",
+                f"{full_path(info.name)} is registered twice, with different values",
             )
         position = following
     check_closed(infos)
@@ -88,7 +88,7 @@ def _parse(lines: list[str], path: str) -> Registration:
 
 
 def _record(lines: list[str], start: int, path: str) -> tuple[PathInfo, int]:
-    """The record that begins at line ``start``, and the number of the line after it."""
+    """Parse the record that begins at line ``start``; also return the index of the next line."""
 
     def where(line: int) -> str:
         return f"{path}:{line + 1}"
@@ -121,18 +121,18 @@ def _number(text: str, where: str, what: str) -> int:
     try:
         return parse_number(text)
     except ValueError:
-        raise NixError(where, f"{text!r} is no {what}") from None
+        raise NixError(where, f"{text!r} is not a {what}") from None
 
 
 def parse_number(text: str) -> int:
-    """The number that ``text`` is in the form in which Nix writes it; ``ValueError`` if none."""
+    """The value of a number in the form Nix writes it; ``ValueError`` for other text."""
     if _NUMBER.fullmatch(text) is None or int(text) > NUMBER_MAX:
         raise ValueError(text)
     return int(text)
 
 
 def check_closed(infos: Mapping[str, PathInfo]) -> None:
-    """Raise ``NixError`` for the first path that refers to one that is not among ``infos``."""
+    """Raise ``NixError`` for the first path with a reference to a path not among ``infos``."""
     for info in infos.values():
         for reference in info.references:
             if reference not in infos:
@@ -152,7 +152,7 @@ def check_same(names: Iterable[str], infos: Mapping[str, PathInfo]) -> None:
 
 
 def write_registration(infos: Mapping[str, PathInfo]) -> Registration:
-    """The registration of ``infos`` as closureInfo writes it: sorted, and without derivers."""
+    """The registration of ``infos`` in the form of closureInfo: sorted and without derivers."""
     lines = []
     for name in sorted(infos):
         info = infos[name]

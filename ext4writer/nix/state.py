@@ -1,4 +1,4 @@
-"""What Nix keeps beside its store, in ``var/nix``: the database, profiles and roots."""
+"""Nix's state directory ``var/nix``, next to the store: the database, profiles and GC roots."""
 
 from __future__ import annotations
 
@@ -14,47 +14,51 @@ from .registration import Registration
 from .store_paths import STORE, full_path
 
 STATE = "/nix/var/nix"
-"""The folder as the programs of the system know it."""
+"""The path of the state directory on the running system."""
 
 FOLDERS = (
     *("db", "gcroots", "gcroots/auto", "gcroots/per-user"),
     *("profiles", "profiles/per-user", "temproots"),
 )
-"""What Nix makes when it opens a store (``src/libstore/local-store.cc``)."""
+"""The folders that Nix creates when it opens a store (``src/libstore/local-store.cc``)."""
 
 PROFILE = "profiles/system"
 
 
 @dataclass(frozen=True)
 class State:
-    """The folder in an image; ``path`` is where it lies there."""
+    """The state directory in an image."""
 
     path: str
+    """Its path in the image."""
     is_root: bool
-    """Whether the image is the root of the system, and not only its ``/nix``."""
+    """Whether the image is the root file system, not only ``/nix``."""
 
     @classmethod
     def beside(cls, store_at: str, *, wanted: bool) -> State:
-        """The state beside a store at ``store_at``; :class:`SpecError` if it is ``wanted`` there
-        and can only lie elsewhere."""
+        """The state directory next to a store at ``store_at``.
+
+        If it is ``wanted``, raises :class:`SpecError` for a store that is not called ``store``.
+        """
         *above, last = [b"", *components(store_at)]
         if wanted and last != b"store":
             raise SpecError(
                 "store_at",
-                f"{store_at!r} has no folder beside it for {STATE}; one called 'store' has",
+                f"{store_at!r} is not called 'store', so {STATE} cannot be next to it",
             )
         prefix = b"/".join(above).decode("utf-8", "surrogateescape")
         return cls(f"{prefix}/var/nix", "/" + store_at.strip("/") == STORE)
 
     def add_database(self, tree: Tree, registration: Registration, store: Directory) -> None:
-        """Put the database of ``registration`` into ``tree``; ``store`` has its derivations.
+        """Add the database of ``registration`` to ``tree``; ``store`` has its derivations.
 
-        Raises :class:`TreeError` where ``tree`` has a database already.
+        Raises :class:`TreeError` if ``tree`` has a database already, and :class:`NixError` for an
+        invalid derivation.
         """
         self._make_folders(tree)
         path = f"{self.path}/db/db.sqlite"
         if path in tree:
-            raise TreeError(path, "of the files to add is a database already; ask for no other")
+            raise TreeError(path, "of the files to add is a database already; omit the other one")
         outputs = {
             name: list(_outputs(name, store.children[name.encode()]))
             for name in registration.infos
@@ -67,14 +71,14 @@ class State:
         tree.file(schema, SCHEMA_VERSION, mode=0o644)
 
     def add_system(self, tree: Tree, system: str, names: Collection[str]) -> None:
-        """Make ``system``, a store path or its base name, the generation that is booted.
+        """Make ``system``, a store path or its base name, the generation to boot.
 
-        Raises :class:`NixError` for one that is not among ``names``, and :class:`TreeError` where
-        ``tree`` has such a profile already.
+        Raises :class:`NixError` if it is not among ``names``, and :class:`TreeError` if ``tree``
+        has a system profile already.
         """
         name = system.removeprefix(f"{STORE}/")
         if name not in names:
-            raise NixError(system, "is to be the system, and is not in the closure")
+            raise NixError(system, "is to be the system, but is not in the closure")
         self._make_folders(tree)
         for link, target in (
             (f"{PROFILE}-1-link", full_path(name)),
@@ -102,7 +106,7 @@ class State:
 
 
 def _make_folder(tree: Tree, path: str) -> None:
-    """Make a folder with all above it; those that are there stay as they are."""
+    """Create a folder and its missing parents; existing folders are not changed."""
     names = components(path)
     for depth in range(1, len(names) + 1):
         above = b"/" + b"/".join(names[:depth])
@@ -114,7 +118,7 @@ def _make_folder(tree: Tree, path: str) -> None:
 
 def _outputs(name: str, node: Node) -> Iterable[tuple[str, str]]:
     if not isinstance(node, RegularFile):
-        raise NixError(full_path(name), "is no derivation, but its name ends as those of some do")
+        raise NixError(full_path(name), f"is not a derivation, although its name ends in {SUFFIX}")
     data = node.content.read_bytes()
     try:
         return outputs_of(data)

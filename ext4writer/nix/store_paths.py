@@ -14,10 +14,10 @@ from ..errors import SourceError
 from .errors import NixError
 
 STORE = "/nix/store"
-"""Where every store path lies for the programs of a system, wherever a host or image has it."""
+"""The folder of every store path on a running system, wherever it is stored on a host or image."""
 
 BASE32 = "0123456789abcdfghijklmnpqrsvwxyz"
-"""Nix's digits: no e, o, u and t (``src/libutil/hash.cc``)."""
+"""Nix's base-32 digits, without e, o, u and t (``src/libutil/hash.cc``)."""
 
 HASH_LENGTH = 32
 NAME_MAX = 211
@@ -26,37 +26,38 @@ _BASE_NAME = re.compile(rf"[{BASE32}]{{{HASH_LENGTH}}}-[0-9A-Za-z+\-._?=]{{1,{NA
 
 
 def base_name(path: str, where: str) -> str:
-    """The name below the store of the store path ``path``; ``NixError`` at ``where`` if it is none.
+    """The base name of the store path ``path``; raises ``NixError`` with ``where`` for other paths.
 
-    Only the path of a whole store object counts, as a registration has it.
+    Paths below a store object are not accepted.
     """
     folder, _, name = path.rpartition("/")
     if folder != STORE:
-        raise NixError(where, f"{path!r} is no path directly below {STORE}")
+        raise NixError(where, f"{path!r} is not a path directly below {STORE}")
     check_base_name(name, where)
     return name
 
 
 def check_base_name(name: str, where: str) -> None:
-    """Raise ``NixError`` at ``where`` unless ``name`` can be that of a store object."""
+    """Raise ``NixError`` with ``where`` unless ``name`` is a valid base name of a store path."""
     if not is_base_name(name):
         raise NixError(
-            where, f"{name!r} is no name of a store path: {HASH_LENGTH} digits of a hash, '-', name"
+            where,
+            f"{name!r} is not the name of a store path: {HASH_LENGTH} digits of a hash, '-', name",
         )
 
 
 def is_base_name(name: str) -> bool:
-    """Whether ``name`` can be that of a store object."""
+    """Whether ``name`` is a valid base name of a store path."""
     return _BASE_NAME.fullmatch(name) is not None
 
 
 def hash_part(name: str) -> bytes:
-    """The digits that stand for the store path in the files of others."""
+    """The hash digits of a store path, by which references to it are found."""
     return name[:HASH_LENGTH].encode()
 
 
 def full_path(name: str) -> str:
-    """The store path of the object ``name``."""
+    """The store path with the base name ``name``."""
     return f"{STORE}/{name}"
 
 
@@ -73,7 +74,7 @@ def read_lines(path: str, most: int = DOCUMENT_BYTES) -> list[str]:
 
 
 def split_lines(data: bytes, where: str) -> list[str]:
-    """The lines of a text; ``NixError`` at ``where`` if its last line is cut short."""
+    """The lines of a text; raises ``NixError`` with ``where`` if its last line is cut short."""
     lines = os.fsdecode(data).split("\n")
     if lines.pop():
         raise NixError(where, f"line {len(lines) + 1} has no end; the file was cut short")
@@ -81,6 +82,6 @@ def split_lines(data: bytes, where: str) -> list[str]:
 
 
 def read_list(path: str) -> list[str]:
-    """The names of the store paths that a file lists, one path a line; sorted, each once."""
+    """The base names of the store paths in a file with one path per line, sorted, each once."""
     names = {base_name(line, f"{path}:{number}") for number, line in enumerate(read_lines(path), 1)}
     return sorted(names)

@@ -1,4 +1,4 @@
-"""A planned image as an object: any of its bytes, before it is written."""
+"""A planned image as a readable object, without writing it."""
 
 from .extents import Extent, ExtentKind
 from .image import VirtualImage

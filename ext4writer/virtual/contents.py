@@ -1,4 +1,4 @@
-"""The contents of files, where they lie in an image."""
+"""The contents of files by offset in an image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .readers import Readers
 
 
 class _Columns(NamedTuple):
-    """Pieces of content by ascending offset in the image, in bytes."""
+    """Pieces of content, ascending by offset in the image; all numbers are in bytes."""
 
     offsets: array[int]
     contents: list[Content]
@@ -29,7 +29,7 @@ class _Columns(NamedTuple):
 
 
 class Contents:
-    """All pieces of content of an image by offset; they are listed when the first is needed."""
+    """All pieces of content of an image by offset; they are listed on first use."""
 
     def __init__(self, layout: ImagePlan) -> None:
         self._layout = layout
@@ -37,12 +37,12 @@ class Contents:
         self._readers = Readers()
         self._listed: _Columns | None = None
         self._paths: dict[Content, bytes] = {}
-        """Listed when the first is asked for."""
+        """Content -> its first path; filled on first use."""
 
     def read(self, view: memoryview, offset: int) -> list[Span]:
-        """Fill ``view``, which begins at ``offset`` of the image, where there is content.
+        """Fill the parts of ``view`` with content; ``view`` begins at byte ``offset`` of the image.
 
-        Returns what was filled, in bytes from the start of ``view``.
+        Returns the filled spans, in bytes from the start of ``view``.
         """
         filled = []
         with KeepingOpen():
@@ -63,12 +63,12 @@ class Contents:
             yield Extent(place, length, "content", self._path_of(content), start)
 
     def spans(self, offset: int, end: int) -> Iterator[Span]:
-        """Yield the bytes of each piece of content between two bytes of the image."""
+        """Yield the spans of content between two bytes of the image, ascending."""
         for place, _, _, length in self._jobs(offset, end):
             yield Span(place, place + length)
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all open contents."""
         self._readers.close()
 
     def _columns(self) -> _Columns:
@@ -82,7 +82,7 @@ class Contents:
         return self._listed
 
     def _jobs(self, low: int, high: int) -> Iterator[CopyJob]:
-        """The pieces between two bytes of the image, cut there."""
+        """Yield the pieces between two bytes of the image, cut at both."""
         if self._is_fixed_metadata(low, high):
             return
         offsets, contents, starts, lengths = self._columns()
@@ -95,7 +95,7 @@ class Contents:
                 yield offset + skipped, contents[position], starts[position] + skipped, length
 
     def _is_fixed_metadata(self, low: int, high: int) -> bool:
-        """Whether no content can lie there, so that it need not be listed for a superblock."""
+        """Whether a range has only fixed metadata; then contents need not be listed for it."""
         fixed, block_size = self._layout.geometry.fixed, self._layout.block_size
         if high <= fixed[0][1] * block_size:
             return True
@@ -109,7 +109,7 @@ class Contents:
         return self._paths[content]
 
     def _list_paths(self) -> None:
-        """Note the first path of each content, directory after directory."""
+        """Record the first path of each content, directory by directory."""
         table = self._layout.table
         folders = {ROOT: b"/"}
         for index, names, children in zip(

@@ -1,4 +1,4 @@
-"""What lies where in an image."""
+"""Extents of an image: metadata, content and zeros."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ ExtentKind = Literal["data", "zero", "content"]
 
 
 class Extent(NamedTuple):
-    """A range of an image that is of one kind; offsets and lengths are in bytes."""
+    """A range of an image of one kind; offsets and lengths are in bytes."""
 
     offset: int
     length: int
     kind: ExtentKind
     path: bytes | None = None
-    """In the tree; the first of a file's names. None unless it is content."""
+    """The first path of the file in the tree; None unless ``kind`` is content."""
     start: int = 0
-    """Where the range begins in the file."""
+    """The byte of the file at which the range begins."""
 
     @property
     def end(self) -> int:
@@ -37,7 +37,7 @@ class Extent(NamedTuple):
 
 
 class Allocation(NamedTuple):
-    """All bytes from ``start`` to ``end``, which is not among them: zeros, or data."""
+    """The bytes from ``start`` to ``end - 1``: either zeros or data."""
 
     start: int
     end: int
@@ -47,7 +47,7 @@ class Allocation(NamedTuple):
 def allocation(
     found: Iterable[Span], offset: int, end: int, block_size: int
 ) -> Iterator[Allocation]:
-    """Yield the blocks with the ``found`` spans of data, which ascend, and the zeros between."""
+    """Yield the blocks with the ascending spans of data ``found``, and the zeros between them."""
     first = position = offset
     for low, high in found:
         low, high = low - low % block_size, high + -high % block_size  # rounded without calls
@@ -65,7 +65,7 @@ def allocation(
 
 
 def gapless(found: Iterable[Extent], offset: int, end: int) -> Iterator[Extent]:
-    """Yield ``found``, which ascends, with zeros between, and neighbouring metadata joined."""
+    """Yield the ascending extents ``found``, adjacent metadata joined, with zeros in the gaps."""
     held: Extent | None = None
     for extent in found:
         position = offset if held is None else held.end

@@ -1,4 +1,4 @@
-"""Any byte of an image that was planned and not written."""
+"""Reads any bytes of a planned image without writing it."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
     from ..damage.override import Override
 
 Buffer: TypeAlias = Any
-"""What bytes are read into, such as a bytearray. Its name in typeshed is for type checkers only."""
+"""A writable buffer, such as a bytearray. The type in typeshed is for type checkers only."""
 
 PIECE_BYTES = 1 << 20
 
 
 def _bytes_of(buffer: Buffer) -> memoryview:
-    """The memory of a buffer as bytes; raises :class:`SpecError` if nothing can be read into it."""
+    """The memory of a buffer as bytes; raises :class:`SpecError` if it is not writable."""
     taken_argument("buffer", buffer, writable_buffer_of)
     return taken_argument("buffer", buffer, bytes_in)
 
 
 class VirtualImage(io.RawIOBase):
-    """The bytes that :func:`ext4writer.write_layout` would write, as a file that can be read.
+    """The bytes that :func:`ext4writer.write_layout` would write, as a readable file.
 
-    :meth:`pread` and :meth:`extents` may be called from many threads; the position that ``read``,
-    ``readinto`` and ``seek`` share is one for all of them. Metadata is made when it is asked for
-    and kept as far as the memory allows; content is read from its source. Reading costs time in
-    proportion to what is read, and to the logarithm of the number of pieces.
+    :meth:`pread` and :meth:`extents` may be called from many threads. All threads share the
+    position of ``read``, ``readinto`` and ``seek``. Metadata is created on first use and cached up
+    to a limit; content is read from its source. The time for a read is proportional to its size,
+    plus the logarithm of the number of pieces.
 
-    Reading raises :class:`~ext4writer.SourceChangedError` for a range with content whose source is
-    not what was planned, :class:`~ext4writer.SourceError` if it cannot be read, and ``ValueError``
-    once the image is closed. Other ranges can still be read.
+    Reading raises :class:`~ext4writer.SourceChangedError` for a range with content whose source has
+    changed since planning, :class:`~ext4writer.SourceError` if the source cannot be read, and
+    ``ValueError`` after the image is closed. Other ranges can still be read after an error.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class VirtualImage(io.RawIOBase):
         overrides: Sequence[Override] = (),
         memory: int = METADATA_MEMORY,
     ) -> None:
-        """``memory`` is the number of bytes of metadata that are kept, 0 or more.
+        """``memory`` is the number of bytes of metadata to cache, 0 or more.
 
         Raises :class:`~ext4writer.SpecError` for less, and
-        :class:`~ext4writer.OverrideError` for an override that has no target.
+        :class:`~ext4writer.OverrideError` for an override without a target.
         """
         super().__init__()
         if memory < 0:
-            raise SpecError("memory", f"{memory} bytes cannot be kept; 0 keeps none")
+            raise SpecError("memory", f"{memory} is negative; 0 keeps nothing in memory")
         self._layout = layout
         self._metadata = Metadata(layout, overrides, memory)
         self._contents = Contents(layout)
@@ -78,14 +78,15 @@ class VirtualImage(io.RawIOBase):
 
     @property
     def block_size(self) -> int:
-        """Bytes of a block."""
+        """The size of a block in bytes."""
         return self._layout.block_size
 
     @checked_if_it_fails
     def pread(self, offset: int, size: int) -> bytes:
-        """Return ``size`` bytes from byte ``offset`` on; fewer only at the end of the image.
+        """Return ``size`` bytes starting at byte ``offset``; fewer only at the end of the image.
 
-        Raises ``ValueError`` for negative numbers, and :class:`~ext4writer.SpecError` for none.
+        Raises ``ValueError`` for negative numbers, and :class:`~ext4writer.SpecError` for values
+        that are not integers.
         """
         offset, end = self._range(offset, size)
         view = reading_buffer(end - offset)
@@ -93,10 +94,11 @@ class VirtualImage(io.RawIOBase):
         return bytes(view)
 
     def preadinto(self, offset: int, buffer: Buffer) -> int:
-        """Fill ``buffer`` from byte ``offset`` on; return the count, short only at the end.
+        """Fill ``buffer`` starting at byte ``offset`` of the image; return the number of bytes.
 
-        Raises :class:`~ext4writer.SpecError` for a buffer that cannot be filled, and as
-        :meth:`pread` does.
+        It is less than the size of the buffer only at the end of the image. Raises
+        :class:`~ext4writer.SpecError` for a buffer that is not writable, and the errors of
+        :meth:`pread`.
         """
         self._check_open()
         with _bytes_of(buffer) as whole:
@@ -107,20 +109,20 @@ class VirtualImage(io.RawIOBase):
 
     @checked_if_it_fails
     def extents(self, offset: int = 0, size: int | None = None) -> Iterator[Extent]:
-        """Yield what lies in a range of bytes, without gaps: metadata, zeros, content of files.
+        """Yield the extents in a range of bytes, without gaps: metadata, zeros, content of files.
 
-        No source is read for that. Zeros inside metadata and content are not looked for.
-        Raises as :meth:`pread` does.
+        This reads no sources, so zeros inside metadata and content are not found. Raises the errors
+        of :meth:`pread`.
         """
         offset, end = self._range(offset, self.size if size is None else size)
         return gapless(self._found(offset, end), offset, end)
 
     @checked_if_it_fails
     def allocation(self, offset: int = 0, size: int | None = None) -> Iterator[Allocation]:
-        """Yield what is zeros and what is data in a range of bytes, without gaps.
+        """Yield the runs of blocks with data and of zero blocks in a range of bytes, without gaps.
 
-        This is :meth:`extents` in short, for those to whom all data is alike: a block is all zeros,
-        or it is data. Raises as :meth:`pread` does.
+        This is a short form of :meth:`extents`, without the difference between metadata and
+        content. Raises the errors of :meth:`pread`.
         """
         offset, end = self._range(offset, self.size if size is None else size)
         block = self.block_size
@@ -129,7 +131,7 @@ class VirtualImage(io.RawIOBase):
         return allocation(data, offset, end, block)
 
     def _found(self, offset: int, end: int) -> Iterator[Extent]:
-        """Metadata and content in a range, ascending and cut at its ends."""
+        """Yield metadata and content in a range, ascending and cut at its ends."""
         metadata = (
             Extent(low, high - low, "data").cut(offset, end)
             for low, high in self._metadata.spans(offset, end)
@@ -152,17 +154,17 @@ class VirtualImage(io.RawIOBase):
             position = high
 
     def _range(self, offset: int, size: int) -> Span:
-        """The bytes of the image among ``size`` bytes from ``offset`` on."""
+        """The part of ``size`` bytes at ``offset`` that is inside the image."""
         self._check_open()
-        # This is done for each read of a block.
+        # Checking types first is faster, and this is called for each read of a block.
         if type(offset) is not int:
             offset = taken_argument("offset", offset, number_of)
         if type(size) is not int:
             size = taken_argument("size", size, number_of)
         if offset < 0:
-            raise ValueError(f"{offset} is no offset; the first byte is at 0")
+            raise ValueError(f"the offset {offset} is negative")
         if size < 0:
-            raise ValueError(f"{size} is no size; it is 0 or more")
+            raise ValueError(f"the size {size} is negative")
         offset = min(offset, self.size)
         return Span(offset, min(self.size, offset + size))
 
@@ -181,27 +183,28 @@ class VirtualImage(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """The position of the next read."""
+        """The position of the next read in bytes."""
         self._check_open()
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Set the position, as files do; it may lie beyond the end."""
+        """Set the position, as in other files; it may be past the end."""
         self._check_open()
         offset = taken_argument("offset", offset, number_of)
         whence = taken_argument("whence", whence, number_of)
         with self._position_lock:
             base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}.get(whence)
             if base is None:
-                raise ValueError(f"{whence} is no whence; there are 0, 1 and 2")
+                raise ValueError(f"whence is {whence}; it must be 0, 1 or 2")
             if base + offset < 0:
-                raise ValueError(f"byte {base + offset} lies before the image")
+                raise ValueError(f"the position {base + offset} is negative")
             self._position = base + offset
             return self._position
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Up to ``size`` bytes from the position on, or all of them for -1 and None; ``b""`` is
-        the end.
+        """Read up to ``size`` bytes at the position, or everything for -1 and None.
+
+        Returns ``b""`` at the end.
         """
         size = -1 if size is None else taken_argument("size", size, number_of)
         if size < 0:
@@ -212,21 +215,21 @@ class VirtualImage(io.RawIOBase):
         return data
 
     def readinto(self, buffer: Buffer, /) -> int:
-        """Fill ``buffer`` from the position on, and move it; 0 is the end."""
+        """Fill ``buffer`` at the position, advance it, and return the bytes read; 0 at the end."""
         with self._position_lock:
             count = self.preadinto(self._position, buffer)
             self._position += count
         return count
 
     def readall(self) -> bytes:
-        """Everything from the position on."""
+        """Read everything after the position."""
         with self._position_lock:
             data = self.pread(self._position, self.size)
             self._position += len(data)
         return data
 
     def write(self, data: Buffer, /) -> int:  # noqa: ARG002
-        """Always refused, as files do that were opened for reading."""
+        """Raise ``io.UnsupportedOperation``, like any file opened for reading."""
         raise io.UnsupportedOperation("write")
 
     def close(self) -> None:

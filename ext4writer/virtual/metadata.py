@@ -1,4 +1,4 @@
-"""The metadata of an image, made when it is asked for."""
+"""The metadata of an image, created on demand."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Made = tuple[int, bytes]
 
 
 class Metadata:
-    """All pieces of metadata by offset. A piece is made whole, and kept while there is room.
+    """All pieces of metadata by offset. A piece is created as a whole, and cached.
 
-    ``memory`` is how many bytes of pieces are kept.
+    ``memory`` is the size of the cache in bytes; the least recently used pieces are dropped.
     """
 
     def __init__(self, layout: ImagePlan, overrides: Sequence[Override], memory: int) -> None:
@@ -33,14 +33,14 @@ class Metadata:
         self._makers = [run.make for run in runs]
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, bytes] = OrderedDict()
-        self._room = memory
+        self._free_memory = memory
         self._overridden: dict[int, bytes] = {}
-        """By position in the list: pieces that overrides change."""
+        """Index of a piece -> its bytes, for pieces changed by overrides."""
         if overrides:
             self._override(layout, overrides)
 
     def _override(self, layout: ImagePlan, overrides: Sequence[Override]) -> None:
-        """Carry out the overrides once, and keep the pieces that they change."""
+        """Apply the overrides once, and keep the pieces that they change."""
         from ..damage.overridden import overridden  # late: most images have none
 
         plain = [(start, self._make(position)) for position, start in enumerate(self._starts)]
@@ -52,7 +52,7 @@ class Metadata:
         }
         makers = dict(zip(self._starts, self._makers, strict=True))
         ends = dict(zip(self._starts, self._ends, strict=True))
-        # Some would be zeros without the override.
+        # Some pieces exist only because of an override; without it they are zeros.
         ends.update((offset, offset + len(data)) for offset, data in changed.items())
         self._starts = array("Q", sorted(ends))
         self._ends = array("Q", [ends[start] for start in self._starts])
@@ -64,12 +64,12 @@ class Metadata:
         }
 
     def within(self, offset: int, end: int) -> Iterator[Made]:
-        """Yield the pieces that have bytes between ``offset`` and ``end``, ascending."""
+        """Yield the pieces with bytes between ``offset`` and ``end``, ascending."""
         for position in self._positions(offset, end):
             yield self._starts[position], self._piece(position)
 
     def spans(self, offset: int, end: int) -> Iterator[Span]:
-        """Yield the bytes of each piece of :meth:`within`, and make none of them."""
+        """Yield the span of each piece of :meth:`within`, without creating the pieces."""
         for position in self._positions(offset, end):
             yield Span(self._starts[position], self._ends[position])
 
@@ -89,15 +89,15 @@ class Metadata:
                 self._kept.move_to_end(position)
                 return found
             found = self._make(position)
-            self._room -= len(found)
+            self._free_memory -= len(found)
             self._kept[position] = found
-            while self._room < 0 and self._kept:
+            while self._free_memory < 0 and self._kept:
                 _, dropped = self._kept.popitem(last=False)
-                self._room += len(dropped)
+                self._free_memory += len(dropped)
         return found
 
     def _make(self, position: int) -> bytes:
         make = self._makers[position]
         assert make is not None
-        # What is made shares its memory with the next piece.
+        # The next piece will be created in the same memory, so copy this one.
         return bytes(memoryview(make())[: self._ends[position] - self._starts[position]])

@@ -1,4 +1,4 @@
-"""Ranges that cover an image, each with its bytes and its digest."""
+"""Divides an image into parts that can be read, digested and written separately."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ class Part:
 
     image: VirtualImage
     number: int
-    """From 1."""
+    """The number of the part, starting at 1."""
     count: int
-    """How many parts there are."""
+    """The number of parts."""
     offset: int
-    """Its first byte in the image."""
+    """The first byte of the part in the image."""
     size: int
-    """Its bytes; 0 for the last ones of an image that is smaller than its parts."""
+    """The size in bytes; 0 for some parts of an image with fewer blocks than parts."""
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield its bytes in pieces of up to 1 MiB. Raises what reading an image raises."""
+        """Yield the bytes in pieces of up to 1 MiB. Raises what reading an image raises."""
         end = self.offset + self.size
         for offset in range(self.offset, end, PIECE_BYTES):
             yield self.image.pread(offset, min(PIECE_BYTES, end - offset))
 
     def digest(self) -> str:
-        """The SHA-256 of its bytes, in hexadecimal digits; it reads all of them."""
-        import hashlib  # late, since it loads OpenSSL
+        """The SHA-256 of the part in hexadecimal; reads the entire part."""
+        import hashlib  # late, because it loads OpenSSL
 
         digest = hashlib.sha256()
         for piece in self:
@@ -44,10 +44,10 @@ class Part:
 def write_part(
     part: Part, fd: int, offset: int, *, is_new: bool, cancel: Cancel | None = None
 ) -> str:
-    """Write a part at byte ``offset`` of an open file, and return its SHA-256.
+    """Write a part at byte ``offset`` of an open file, and return its SHA-256 in hexadecimal.
 
-    Zeros are left as holes. Unless the file ``is_new``, what it holds in their place is zeroed.
-    Raises what reading an image raises, :class:`CancelledError`, and ``OSError``.
+    Zeros become holes. Unless the file ``is_new``, old data in their place is overwritten with
+    zeros. Raises what reading an image raises, :class:`CancelledError`, and ``OSError``.
     """
     import hashlib
 
@@ -69,14 +69,17 @@ def write_part(
 
 
 def _is_zeros(fd: int, size: int, offset: int) -> bool:
-    """Whether a stretch of an open file holds nothing but zeros, as far as it goes."""
+    """Whether a range of an open file contains only zeros, up to the end of the file."""
     view = reading_buffer(size)
     count = read_at(fd, view, offset)
     return view[:count] == bytes(count)
 
 
 def parts_of_size(image: VirtualImage, size: int) -> tuple[Part, ...]:
-    """Cut ``image`` into parts of ``size`` bytes; only the last may have fewer."""
+    """Divide ``image`` into parts of ``size`` bytes; only the last may have fewer.
+
+    Raises :class:`SpecError` unless ``size`` is positive.
+    """
     if size <= 0:
         raise SpecError("size", f"a part cannot have {size} bytes")
     offsets = range(0, image.size, size)
@@ -87,7 +90,10 @@ def parts_of_size(image: VirtualImage, size: int) -> tuple[Part, ...]:
 
 
 def part_of_count(image: VirtualImage, number: int, count: int) -> Part:
-    """The part ``number``, from 1, of ``count`` parts of about the same size in whole blocks."""
+    """Part ``number``, starting at 1, of ``count`` parts of about the same size in whole blocks.
+
+    Raises :class:`SpecError` for a number out of range.
+    """
     if not 1 <= number <= count:
         raise SpecError("part", f"there is no part {number} of {count}; the first is 1")
     blocks = image.size // image.block_size

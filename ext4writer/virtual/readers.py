@@ -1,4 +1,4 @@
-"""Contents that are kept open between two reads."""
+"""Keeps contents open between reads."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from ..content import Content, Reader
 from ..errors import SourceChangedError
 
 MOST_OPEN = 64
-"""Contents that stay open; the one that was read least recently is closed first."""
+"""Most contents that stay open; the least recently read one is closed first."""
 
 
 class Readers:
     """Reads any part of any content, from any thread.
 
-    A reader serves one thread at a time. One that goes only forwards is opened again for bytes
+    A reader is used by one thread at a time. A reader that only goes forwards is reopened for bytes
     before its position.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle: OrderedDict[Content, tuple[Reader, int]] = OrderedDict()
-        """Reader and position of each content that is open and not in use."""
+        """Content -> reader and its position, for open contents not in use."""
 
     def read(self, content: Content, view: memoryview, start: int) -> None:
         """Fill ``view`` from byte ``start`` of ``content``.
 
-        Raises the errors of :meth:`Content.open`, and :class:`SourceChangedError` if it changed
-        since it was planned.
+        Raises the errors of :meth:`Content.open`, and :class:`SourceChangedError` if the content
+        has changed since planning.
         """
         end = start + len(view)
         with self._borrowed(content, start, end) as reader:

@@ -172,7 +172,7 @@ def test_a_link_itself_and_not_what_it_leads_to() -> None:
         ("/round f 755 0 0", "/round is not in the image: the symbolic link /round to round leads"),
         ("/usr f 755 0 0", "/usr is not a regular file"),
         ("/none r 755 0 0", "/none is not in the image"),
-        ("/gone d 755 0 0", "/gone is no folder: /nothing, reached through"),
+        ("/gone d 755 0 0", "/gone is not a folder: /nothing, reached through"),
         (
             "/toy/x p 755 0 0",
             "/toy/x has no folder to be in; put a line for that before it: /u",

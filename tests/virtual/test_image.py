@@ -266,9 +266,9 @@ def test_offsets_outside_of_the_image(layout: Layout) -> None:
         assert image.pread(image.size, 10) == b""
         assert image.pread(image.size - 3, 1 << 63) == image.pread(image.size - 3, 3)
         assert image.pread(1 << 70, 10) == image.pread(0, 0) == b""
-        with pytest.raises(ValueError, match="-1 is no offset"):
+        with pytest.raises(ValueError, match="the offset -1 is negative"):
             image.pread(-1, 10)
-        with pytest.raises(ValueError, match="before the image"):
+        with pytest.raises(ValueError, match="is negative"):
             image.seek(-1)
         assert image.seek(1 << 60) == 1 << 60 and image.read(1) == b""
 
@@ -308,7 +308,7 @@ def test_numbers_whose_meaning_is_plain(layout: Layout, whole: bytes) -> None:
             lambda: image.seek(0, 3),
             lambda: image.seek(0, -1),
         ):
-            with pytest.raises(ValueError, match="is no (offset|size|whence)"):
+            with pytest.raises(ValueError, match="is negative|whence is"):
                 call()
 
 

@@ -80,16 +80,16 @@ REGISTRATIONS: dict[str, tuple[Callable[[Lines], str], tuple[str, ...]]] = {
     "a negative count": (edited("-word", 4, "-1"), ("'-1'",)),
     "a size of no number": (edited("-word", 2, "1e3"), ("'1e3'", "size")),
     "a size that is too large": (edited("-word", 2, "9" * 40), ("size",)),
-    "a hash of no form": (edited("-word", 1, "x" * 64), ("no SHA-256 hash", "-word")),
-    "no hash": (edited("-word", 1, ""), ("no SHA-256 hash",)),
-    "another kind of hash": (edited("-word", 1, "md5:" + "0" * 32), ("no SHA-256 hash",)),
+    "a hash of no form": (edited("-word", 1, "x" * 64), ("not a SHA-256 hash", "-word")),
+    "no hash": (edited("-word", 1, ""), ("not a SHA-256 hash",)),
+    "another kind of hash": (edited("-word", 1, "md5:" + "0" * 32), ("not a SHA-256 hash",)),
     "a path outside the store": (edited("-word", 0, "/etc/passwd"), ("/etc/passwd",)),
     "a path inside a path": (
         lambda lines: edited("-word", 0, lines[at(lines, "-word")] + "/bin")(lines),
-        ("-word/bin", "no path directly below /nix/store"),
+        ("-word/bin", "not a path directly below /nix/store"),
     ),
-    "a path above": (edited("-word", 0, "/nix/store/.."), ("no name of a store path",)),
-    "a name of no form": (edited("-word", 0, f"/nix/store/{'e' * 32}-word"), ("no name",)),
+    "a path above": (edited("-word", 0, "/nix/store/.."), ("not the name of a store path",)),
+    "a name of no form": (edited("-word", 0, f"/nix/store/{'e' * 32}-word"), ("not the name",)),
     "a deriver outside the store": (edited("-word", 3, "/tmp/x.drv"), ("/tmp/x.drv",)),
     "a reference outside the store": (edited("-library", 5, "/usr/lib"), ("/usr/lib",)),
     "a reference that is not there": (
@@ -132,15 +132,15 @@ def test_a_registration_that_misses_a_path(closure: RealClosure, out: Path, tmp_
     [
         ("", "lists no store path"),
         ("/nix/store", "cut short"),
-        ("/nix/store\n", "no path directly below"),
-        ("\n", "no path directly below"),
+        ("/nix/store\n", "not a path directly below"),
+        ("\n", "not a path directly below"),
         ("/etc/passwd\n", "/etc/passwd"),
-        (f"{STRANGER}/bin\n", "no path directly below"),
+        (f"{STRANGER}/bin\n", "not a path directly below"),
         (f"{STRANGER}\n", "is missing"),
-        (f"/nix/store/{'0' * 32}-\n", "no name of a store path"),
-        ("/nix/store/.links\n", "no name of a store path"),
-        (f"/nix/store/{'0' * 32}-a\0b\n", "no name of a store path"),
-        (f"/nix/store/../../{'0' * 32}-a\n", "no path directly below"),
+        (f"/nix/store/{'0' * 32}-\n", "not the name of a store path"),
+        ("/nix/store/.links\n", "not the name of a store path"),
+        (f"/nix/store/{'0' * 32}-a\0b\n", "not the name of a store path"),
+        (f"/nix/store/../../{'0' * 32}-a\n", "not a path directly below"),
     ],
 )
 def test_a_list_that_is_wrong(
@@ -437,7 +437,7 @@ def test_every_notation_of_a_hash(digest: bytes) -> None:
 @given(text=st.text(max_size=70))
 @settings(deadline=None)
 def test_what_is_no_hash(text: str) -> None:
-    with pytest.raises(ValueError, match="no SHA-256 hash"):
+    with pytest.raises(ValueError, match="not a SHA-256 hash"):
         parse_sha256(text)
 
 

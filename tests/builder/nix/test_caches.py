@@ -228,8 +228,8 @@ def huge(cache: Path) -> None:
 
 
 DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
-    "no such cache": ("xz", shutil.rmtree, ("no folder",)),
-    "no cache at all": ("xz", lambda cache: (cache / "nix-cache-info").unlink(), ("no binary",)),
+    "no such cache": ("xz", shutil.rmtree, ("not a folder",)),
+    "no cache at all": ("xz", lambda cache: (cache / "nix-cache-info").unlink(), ("not a binary",)),
     "another store": (
         "xz",
         lambda cache: replace(cache / "nix-cache-info", "/nix/store", "/gnu/store"),
@@ -291,29 +291,33 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
     "a file hash of no form": (
         "xz",
         lambda cache: replace(narinfo(cache, "-odd"), "FileHash: sha256:", "FileHash: sha256:0"),
-        ("narinfo", "no SHA-256 hash"),
+        ("narinfo", "not a SHA-256 hash"),
     ),
     "another file hash": (
         "xz",
         lambda cache: set_line(narinfo(cache, "-odd"), "FileHash", ONES),
-        (".nar.xz: has the hash sha256:", f"where its narinfo says {ONES}"),
+        (".nar.xz: has the hash sha256:", f", and its narinfo says {ONES}"),
     ),
     "another file hash of a nar": (
         "none",
         lambda cache: set_line(narinfo(cache, "-odd"), "FileHash", ONES),
-        (".nar: has the hash sha256:", f"where its narinfo says {ONES}"),
+        (".nar: has the hash sha256:", f", and its narinfo says {ONES}"),
     ),
     "another file size": (
         "zstd",
         lambda cache: set_line(narinfo(cache, "-odd"), "FileSize", "77"),
-        (".nar.zst: has ", "bytes where its narinfo says 77"),
+        (".nar.zst: has ", "bytes, and its narinfo says 77"),
     ),
-    "a pipe": ("xz", lambda cache: piped(archive(cache, "-odd")), (".nar.xz: is no file",)),
-    "sizes that no file has": ("xz", huge, ("no file has all the bytes",)),
+    "a pipe": (
+        "xz",
+        lambda cache: piped(archive(cache, "-odd")),
+        (".nar.xz: is not a regular file",),
+    ),
+    "sizes that no file has": ("xz", huge, ("declare more bytes than a file",)),
     "a size that no file has": (
         "xz",
         lambda cache: set_line(narinfo(cache, "-odd"), "NarSize", str(1 << 63)),
-        ("narinfo: '9223372036854775808' is no size in bytes",),
+        ("narinfo: '9223372036854775808' is not a size in bytes",),
     ),
     "another archive hash": (
         "xz",
@@ -343,17 +347,17 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
     "an address outside": (
         "xz",
         lambda cache: replace(narinfo(cache, "-odd"), "URL: nar/", "URL: nar/../../"),
-        ("does not lie in the cache",),
+        ("is not in the cache",),
     ),
     "an address on the net": (
         "xz",
         lambda cache: replace(narinfo(cache, "-odd"), "URL: nar/", "URL: https://host/"),
-        ("does not lie in the cache",),
+        ("is not in the cache",),
     ),
     "an address with a NUL": (
         "xz",
         lambda cache: replace(narinfo(cache, "-odd"), "URL: nar/", "URL: nar/\0"),
-        ("does not lie in the cache",),
+        ("is not in the cache",),
     ),
     "another path": (
         "xz",
@@ -374,7 +378,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
     "a reference of no form": (
         "xz",
         lambda cache: replace(narinfo(cache, "-odd"), "References: ", "References: ../x"),
-        ("no name of a store path",),
+        ("not the name of a store path",),
     ),
     "a description that is cut short": (
         "xz",
@@ -457,7 +461,7 @@ def test_archives_that_are_none(closure: RealClosure, out: Path, tmp_path: Path)
         (f"{path}={file}", (str(file), "not a Nix archive")),
         (f"{path}={tmp_path / 'missing'}", ("missing", "cannot be read")),
         (f"/elsewhere/{os.path.basename(path)}={file}", ("directly below /nix/store",)),
-        (f"short={file}", ("no name of a store path",)),
+        (f"short={file}", ("not the name of a store path",)),
     ):
         done = run("nix", "--nar", given, "-o", out / "a.img")
         assert_one_line(done, 1, *words)

@@ -86,7 +86,7 @@ def test_what_is_not_registered_is_reported(closure: RealClosure, files: Path, o
     (stranger / "file").write_text("text")
     image = out / "a.img"
     facts = report("nix", *closure.options, "--files", files, "-o", image)
-    what = "lies in the store without being registered"
+    what = "is in the store without being registered"
     [loss] = facts["losses"]
     assert (loss["path"], loss["what"]) == (STRANGER, what)
     with mounted(image) as root:
@@ -129,7 +129,7 @@ def test_a_registration_that_says_more(closure: RealClosure, files: Path, out: P
     [
         ("less", ("does not register /nix/store/",)),
         ("other", ("contradicts that of", "-word")),
-        ("no object", (f"registers {STRANGER}", "not there")),
+        ("no object", (f"registers {STRANGER}", "is missing")),
     ],
 )
 def test_a_registration_that_contradicts(
@@ -344,28 +344,28 @@ def test_without_a_registration_it_may_be(closure: RealClosure, out: Path) -> No
     assert (facts["losses"], facts["linked_files"]) == ([], 0)
     system = closure.roots[0]
     done = run("nix", *closure.options, *options, system, "--system", system, "-o", out / "b.img")
-    assert_one_line(done, 1, "is to be the system, and is not in the closure")
+    assert_one_line(done, 1, "is to be the system, but is not in the closure")
 
 
 @pytest.mark.parametrize(
     ("contents", "status", "words"),
     [
-        ("{", 1, ("contents.json", "is no JSON")),
-        ({}, 1, ("is no list",)),
-        ([7], 1, ("entry 1", "no set")),
+        ("{", 1, ("contents.json", "is not JSON")),
+        ({}, 1, ("is not a list",)),
+        ([7], 1, ("entry 1", "not a set")),
         ([{"source": "/etc/hosts"}], 1, ("entry 1", "no target")),
         ([{"source": "/etc/hosts", "target": "/a", "owner": "me"}], 1, ("'owner'", "none of")),
-        ([{"source": ["/etc"], "target": "/a"}], 1, ("its source is no text",)),
+        ([{"source": ["/etc"], "target": "/a"}], 1, ("its source is not text",)),
         ([{"source": "/nonexistent", "target": "/a"}], 1, ("nonexistent",)),
         ([{"source": "/nonexistent/*", "target": "/a"}], 1, ("matches nothing",)),
         ([{"source": "/etc/hosts", "target": "/"}], 1, ("the root itself",)),
         ([{"source": "/etc/hosts", "target": "/../a"}], 1, ("..",)),
         ([{"source": "/etc/hosts", "target": "/nix"}], 1, ("/nix:", "must be a directory")),
-        ([{"source": "/etc/hosts", "target": "/a"}] * 2, 1, ("is there already",)),
+        ([{"source": "/etc/hosts", "target": "/a"}] * 2, 1, ("exists already",)),
         (
             [{"source": "/etc/hosts", "target": f"/a{below}"} for below in ("", "/b")],
             1,
-            ("is no folder",),
+            ("is not a folder",),
         ),
         ([{"source": "/etc/hosts", "target": "/a", "mode": "rw"}], 2, ("--contents", "not a mode")),
         ([{"source": "/etc/hosts", "target": "/a", "user": "bob"}], 2, ("--contents", "'bob'")),

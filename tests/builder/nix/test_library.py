@@ -117,11 +117,11 @@ def test_arguments_that_contradict(tmp_path: Path) -> None:
     path = f"/nix/store/{'0' * 32}-a"
     with pytest.raises(SpecError, match="archives: name store paths themselves"):
         nix.closure([path], archives={path: tmp_path})
-    with pytest.raises(SpecError, match="store_dir: is no place"):
+    with pytest.raises(SpecError, match="store_dir: cannot be combined"):
         nix.closure([path], cache=tmp_path, store_dir=tmp_path)
     with pytest.raises(SpecError, match="verify: has nothing to compare with"):
         nix.closure([path], verify=True)
-    with pytest.raises(nix.NixError, match="store_paths: 'hello' is no name of a store path"):
+    with pytest.raises(nix.NixError, match="store_paths: 'hello' is not the name of a store path"):
         nix.closure(["hello"])
     with pytest.raises(nix.NixError, match="is missing"):
         nix.closure([path], store_dir=tmp_path)
@@ -212,14 +212,14 @@ def test_a_single_store_path_is_a_list_of_one(closure: RealClosure) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"store_paths": 5}, "store_paths: 5 is no list"),
+        ({"store_paths": 5}, "store_paths: 5 is not a list"),
         ({"store_paths": [5]}, "store_paths: 5 is no path"),
         ({"store_dir": 5}, "store_dir: 5 is no path"),
         ({"cache": 5}, "cache: 5 is no path"),
         ({"registration": 5}, "registration: 5 is no path"),
         ({"archives": 5}, "archives: 5 does not map"),
         ({"files": "rootfs"}, "files: is a str, not a Tree"),
-        ({"contents": ["x"]}, "contents: 'x' is no Entry"),
+        ({"contents": ["x"]}, "contents: 'x' is not an Entry"),
     ],
 )
 def test_an_argument_of_another_type_is_named(arguments: dict[str, Any], words: str) -> None:

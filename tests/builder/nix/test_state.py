@@ -155,7 +155,7 @@ def test_the_system_is_the_first_generation(
 
 def test_a_system_that_is_not_there(closure: RealClosure, out: Path) -> None:
     done = run("nix", *closure.options, "--system", f"/nix/store/{'0' * 32}-x", "-o", out / "a.img")
-    assert_one_line(done, 1, "is to be the system, and is not in the closure")
+    assert_one_line(done, 1, "is to be the system, but is not in the closure")
     assert os.listdir(out) == []
 
 
@@ -192,7 +192,7 @@ def test_a_store_and_nothing_else(closure: RealClosure, out: Path) -> None:
         assert names == {*closure.paths, *others}
     for option in (["--database"], ["--system", closure.roots[0]]):
         done = run("nix", *closure.options, "--store-at", "/", *option, "-o", out / "b.img")
-        assert_one_line(done, 2, "--store-at: '/' has no folder beside it")
+        assert_one_line(done, 2, "--store-at: '/' is not called 'store'")
     assert os.listdir(out) == ["a.img"]
 
 
