@@ -64,7 +64,7 @@ class TestParts:
         assert_one_line(done, 1, "no bytes follow --offset")
         assert disk.read_bytes() == before
         done = run("build", source, "-o", out / "missing", "--offset", "1M")
-        assert_one_line(done, 1, "missing: is not there")
+        assert_one_line(done, 1, "missing: does not exist")
         assert os.listdir(out) == ["disk.raw"]
 
     @pytest.mark.parametrize(

@@ -245,7 +245,11 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
         lambda cache: archive(cache, "-odd").unlink(),
         (".nar.xz", "No such file"),
     ),
-    "a truncated xz": ("xz", lambda cache: truncated(cache, "-odd", known=True), ("bytes where its narinfo says",)),
+    "a truncated xz": (
+        "xz",
+        lambda cache: truncated(cache, "-odd", known=True),
+        ("bytes, and its narinfo says",),
+    ),
     "a truncated xz of unknown size": (
         "xz",
         lambda cache: truncated(cache, "-odd", known=False),
