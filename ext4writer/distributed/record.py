@@ -36,12 +36,12 @@ class Record:
         self.plan_digest = plan_digest
         self._head = {**KEY, "target": target, "plan": plan_digest, "count": count}
         self.parts: dict[int, dict[str, Any]] = {}
-        """Number -> facts of each complete part; with ``is_another``, of parts to be removed."""
-        self.begun: Any = None
+        """Number -> facts of each complete part; with ``is_other_image``, of parts to remove."""
+        self.target_state: Any = None
         """What the target needs to resume."""
-        self.is_there = False
+        self.was_interrupted = False
         """Whether an earlier call was interrupted."""
-        self.is_another = False
+        self.is_other_image = False
         """Whether that call had another plan or number of parts; its parts must be removed."""
         try:
             self._file = LockedFile(path)
@@ -78,18 +78,18 @@ class Record:
                 f"is the record of parts of {kept['target']!s:.200}; finish that image first, "
                 "remove the record, or name another one",
             )
-        self.is_there = True
-        self.is_another = kept != self._head
+        self.was_interrupted = True
+        self.is_other_image = kept != self._head
         with suppress(ValueError, TypeError, LookupError):
-            self.begun = json.loads(lines[1])["begun"]
+            self.target_state = json.loads(lines[1])["begun"]
             for line in lines[2:-1]:
                 part = json.loads(line)
                 self.parts[int(part["part"])] = dict(part["made"])
 
-    def begin(self, begun: Any) -> None:
+    def begin(self, target_state: Any) -> None:
         """Replace the file by the current state; may raise ``OSError``."""
-        self.begun = begun
-        lines = [self._head, {"begun": begun}]
+        self.target_state = target_state
+        lines = [self._head, {"begun": target_state}]
         lines += [{"part": number, "made": what} for number, what in self.parts.items()]
         self._file.replace(_lines(*lines))
 

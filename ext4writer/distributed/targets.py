@@ -30,7 +30,7 @@ MOST_UPLOADS = 10_000
 UPLOAD_BYTES = 128 << 20
 """The size of a part, which a worker keeps in memory; larger if ``MOST_UPLOADS`` requires it."""
 
-Made = dict[str, Any]
+Facts = dict[str, Any]
 """The facts of a complete part: its digest, as ``sha256``, and what is needed later."""
 
 
@@ -49,26 +49,26 @@ class Target(ABC):
         """Prepare for an image of ``size`` bytes; return what to record, a JSON value."""
 
     @abstractmethod
-    def resume(self, size: int, begun: Any, parts: dict[int, Made]) -> dict[int, Made] | None:
+    def resume(self, size: int, state: Any, parts: dict[int, Facts]) -> dict[int, Facts] | None:
         """Resume an earlier call; return the parts that may still exist.
 
         Returns None if nothing is left of them; the caller must then :meth:`begin`.
         """
 
     @abstractmethod
-    def forget(self, begun: Any, parts: dict[int, Made]) -> None:
+    def forget(self, state: Any, parts: dict[int, Facts]) -> None:
         """Remove what an earlier call left of another image; never raises."""
 
     @abstractmethod
-    def put(self, part: Part) -> Made:
+    def put(self, part: Part) -> Facts:
         """Store a part; called in a worker."""
 
     @abstractmethod
-    def has(self, part: Part, what: Made) -> bool:
+    def has(self, part: Part, what: Facts) -> bool:
         """Return whether a part that was stored before still exists; called in a worker."""
 
     @abstractmethod
-    def finish(self, parts: list[Made]) -> None:
+    def finish(self, parts: list[Facts]) -> None:
         """Join the parts, given in order, into the image."""
 
 
@@ -101,11 +101,11 @@ class SharedFile(Target):
     def begin(self, size: int) -> None:
         self._make(size, os.O_CREAT | os.O_EXCL)
 
-    def resume(self, size: int, begun: Any, parts: dict[int, Made]) -> dict[int, Made]:  # noqa: ARG002
+    def resume(self, size: int, state: Any, parts: dict[int, Facts]) -> dict[int, Facts]:  # noqa: ARG002
         self._make(size, os.O_CREAT)
         return parts
 
-    def forget(self, begun: Any, parts: dict[int, Made]) -> None:  # noqa: ARG002
+    def forget(self, state: Any, parts: dict[int, Facts]) -> None:  # noqa: ARG002
         with suppress(OSError):
             os.unlink(self._partial)
 
@@ -123,7 +123,7 @@ class SharedFile(Target):
         except OSError as error:
             raise output_error(self._partial, error, size) from error
 
-    def put(self, part: Part) -> Made:
+    def put(self, part: Part) -> Facts:
         try:
             fd = os.open(self._partial, FLAGS)
             try:
@@ -136,7 +136,7 @@ class SharedFile(Target):
             raise output_error(self._partial, error, part.image.size) from error
         return {"sha256": digest}
 
-    def has(self, part: Part, what: Made) -> bool:
+    def has(self, part: Part, what: Facts) -> bool:
         digest = hashlib.sha256()
         with suppress(OSError):
             fd = os.open(self._partial, os.O_RDONLY | O_CLOEXEC | O_BINARY)
@@ -150,7 +150,7 @@ class SharedFile(Target):
                 os.close(fd)
         return digest.hexdigest() == what.get("sha256")
 
-    def finish(self, parts: list[Made]) -> None:  # noqa: ARG002 (they are in place)
+    def finish(self, parts: list[Facts]) -> None:  # noqa: ARG002 (they are in place)
         try:
             if os.path.exists(self._path):
                 os.chmod(self._partial, stat.S_IMODE(os.stat(self._path).st_mode))
@@ -196,18 +196,18 @@ class RemoteFile(Target):
     def begin(self, size: int) -> Any:  # noqa: ARG002
         self._open()
 
-    def resume(self, size: int, begun: Any, parts: dict[int, Made]) -> dict[int, Made] | None:  # noqa: ARG002
+    def resume(self, size: int, state: Any, parts: dict[int, Facts]) -> dict[int, Facts] | None:  # noqa: ARG002
         self._open()
         return parts
 
-    def forget(self, begun: Any, parts: dict[int, Made]) -> None:  # noqa: ARG002
+    def forget(self, state: Any, parts: dict[int, Facts]) -> None:  # noqa: ARG002
         with suppress(Exception):
             store, _ = self._open()
             for each in parts.values():
                 with suppress(Exception):
                     store.rm_file(each["name"])
 
-    def put(self, part: Part) -> Made:
+    def put(self, part: Part) -> Facts:
         store, path = self._open()
         name = self._name(path, part)
         digest = hashlib.sha256()
@@ -220,7 +220,7 @@ class RemoteFile(Target):
                 file.write(piece)
         return {"sha256": digest.hexdigest(), "name": name, "size": part.size}
 
-    def has(self, part: Part, what: Made) -> bool:
+    def has(self, part: Part, what: Facts) -> bool:
         store, path = self._open()
         digest = hashlib.sha256()
         try:
@@ -231,7 +231,7 @@ class RemoteFile(Target):
             return False
         return digest.hexdigest() == what.get("sha256")
 
-    def finish(self, parts: list[Made]) -> None:
+    def finish(self, parts: list[Facts]) -> None:
         store, path = self._open()
         partial = f"{path}.{self._mark}.partial"
         with self._doing("the parts cannot be joined"):
@@ -288,15 +288,15 @@ class MultipartUpload(RemoteFile):
             self._upload = str(self._call("create_multipart_upload")["UploadId"])
         return self._upload
 
-    def resume(self, size: int, begun: Any, parts: dict[int, Made]) -> dict[int, Made] | None:  # noqa: ARG002
-        if not begun:
+    def resume(self, size: int, state: Any, parts: dict[int, Facts]) -> dict[int, Facts] | None:  # noqa: ARG002
+        if not state:
             return None
         with self._doing("the parts of the upload cannot be listed"):
             try:
-                there = self._tags(str(begun))
+                there = self._tags(str(state))
             except FileNotFoundError:
                 return None  # NoSuchUpload: its owner or a rule of the bucket aborted it
-        self._upload = str(begun)
+        self._upload = str(state)
         return {
             number: what for number, what in parts.items() if there.get(number) == what.get("etag")
         }
@@ -313,11 +313,11 @@ class MultipartUpload(RemoteFile):
                 return tags
             after = following
 
-    def forget(self, begun: Any, parts: dict[int, Made]) -> None:  # noqa: ARG002
+    def forget(self, state: Any, parts: dict[int, Facts]) -> None:  # noqa: ARG002
         with suppress(Exception):
-            self._call("abort_multipart_upload", UploadId=str(begun))
+            self._call("abort_multipart_upload", UploadId=str(state))
 
-    def put(self, part: Part) -> Made:
+    def put(self, part: Part) -> Facts:
         data = b"".join(part)
         with self._doing(f"part {part.number} cannot be uploaded"):
             answer = self._call(
@@ -325,10 +325,10 @@ class MultipartUpload(RemoteFile):
             )
         return {"sha256": hashlib.sha256(data).hexdigest(), "etag": answer["ETag"]}
 
-    def has(self, part: Part, what: Made) -> bool:  # noqa: ARG002 (S3 was asked for all of them)
+    def has(self, part: Part, what: Facts) -> bool:  # noqa: ARG002 (``resume`` has listed all of them)
         return True
 
-    def finish(self, parts: list[Made]) -> None:
+    def finish(self, parts: list[Facts]) -> None:
         listed = [
             {"PartNumber": number, "ETag": each["etag"]} for number, each in enumerate(parts, 1)
         ]

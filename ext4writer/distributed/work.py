@@ -20,7 +20,7 @@ from ..virtual import Part
 from ..virtual.parts import part_of_count
 from .record import Record, digest_of
 from .targets import (
-    Made,
+    Facts,
     RemoteFile,
     SharedFile,
     Target,
@@ -110,39 +110,39 @@ def write_parts(
     if isinstance(place, SharedFile) and any(may_be_one_file(each, record) for each in place.names):
         # The record is removed at the end, which would remove the image.
         raise OutputError(os.fsencode(record), "is the image; name another file for the record")
-    noted = Record(os.fsencode(record), digest, parts, place.name)
+    parts_record = Record(os.fsencode(record), digest, parts, place.name)
     try:
         if isinstance(place, SharedFile):
-            place.check(is_begun=noted.is_there)
-        _begin(place, noted, layout.size_bytes)
-        made = _Work(executor, path, place, parts, attempts, noted, cancel).run()
-        place.finish([noted.parts[number] for number in range(1, parts + 1)])
-        noted.remove()
+            place.check(is_begun=parts_record.was_interrupted)
+        _begin(place, parts_record, layout.size_bytes)
+        made = _Work(executor, path, place, parts, attempts, parts_record, cancel).run()
+        place.finish([parts_record.parts[number] for number in range(1, parts + 1)])
+        parts_record.remove()
     finally:
-        noted.close()
-    digests = tuple(noted.parts[number]["sha256"] for number in range(1, parts + 1))
+        parts_record.close()
+    digests = tuple(parts_record.parts[number]["sha256"] for number in range(1, parts + 1))
     return Result(layout.size_bytes, digests, made)
 
 
-def _begin(place: Target, noted: Record, size: int) -> None:
+def _begin(place: Target, parts_record: Record, size: int) -> None:
     """Resume from the record or begin; the record is written before anything else."""
-    left: dict[int, Made] | None = None
-    if noted.is_another:
-        place.forget(noted.begun, noted.parts)
-    elif noted.is_there:
-        left = place.resume(size, noted.begun, noted.parts)
-    noted.parts = left or {}
+    left: dict[int, Facts] | None = None
+    if parts_record.is_other_image:
+        place.forget(parts_record.target_state, parts_record.parts)
+    elif parts_record.was_interrupted:
+        left = place.resume(size, parts_record.target_state, parts_record.parts)
+    parts_record.parts = left or {}
     try:
-        noted.begin(None if left is None else noted.begun)
+        parts_record.begin(None if left is None else parts_record.target_state)
         if left is None:
             try:
-                begun = place.begin(size)
+                target_state = place.begin(size)
             except BaseException:
-                noted.remove()  # there is nothing to resume
+                parts_record.remove()  # there is nothing to resume
                 raise
-            noted.begin(begun)
+            parts_record.begin(target_state)
     except OSError as error:
-        raise output_error(noted.path, error, 0) from error
+        raise output_error(parts_record.path, error, 0) from error
 
 
 class _Work:
@@ -159,13 +159,13 @@ class _Work:
         cancel: Cancel | None,
     ) -> None:
         self._make = None if isinstance(executor, Executor) else executor
-        self._executor = executor if isinstance(executor, Executor) else _made(executor)
+        self._executor = executor if isinstance(executor, Executor) else _created(executor)
         self._plan, self._target, self._count = plan, target, count
         self._left = dict.fromkeys(range(1, count + 1), attempts)
         """Number of a part -> how many times it may still be tried."""
         self._record = record
         self._cancel = cancel
-        self._running: dict[Future[tuple[bool, Made]], int] = {}
+        self._running: dict[Future[tuple[bool, Facts]], int] = {}
         self._failures: dict[int, str] = {}
 
     def run(self) -> int:
@@ -202,7 +202,7 @@ class _Work:
                 if is_fresh and not self._may_retry(number, error):
                     return
                 if self._make is not None:
-                    self._executor, is_fresh = _made(self._make), True
+                    self._executor, is_fresh = _created(self._make), True
             else:
                 self._running[future] = number
                 return
@@ -215,7 +215,7 @@ class _Work:
         self._failures[number] = str(error) or type(error).__name__
         return False
 
-    def _take(self, future: Future[tuple[bool, Made]]) -> int:
+    def _take(self, future: Future[tuple[bool, Facts]]) -> int:
         """Record a complete part, or retry a failed one; return 1 for a part that was written."""
         number = self._running.pop(future)
         try:
@@ -233,7 +233,7 @@ class _Work:
         return int(is_new)
 
 
-def _made(make: Any) -> Executor:
+def _created(make: Any) -> Executor:
     """Return the executor that the caller's function creates; raise :class:`SpecError` for none."""
     if not callable(make):  # a Client of Dask has a method submit, but is not an executor
         problem = (
@@ -257,8 +257,8 @@ def _opened(plan: bytes, digest: str) -> Any:
 
 
 def make_part(
-    plan: tuple[bytes, str], target: Target, number: int, count: int, known: Made | None
-) -> tuple[bool, Made]:
+    plan: tuple[bytes, str], target: Target, number: int, count: int, known: Facts | None
+) -> tuple[bool, Facts]:
     """Write one part in a worker; return (whether it was missing, its facts for the record).
 
     ``plan`` is the path of the plan and the SHA-256 of its file. ``known`` are the recorded facts

@@ -57,7 +57,7 @@ class Chance:
         return self.below(times) == 0
 
 
-class Made(NamedTuple):
+class RecipeAndImage(NamedTuple):
     """A recipe, and its image."""
 
     recipe: Recipe
@@ -75,7 +75,7 @@ def random_recipe(seed: int, overrides: int = 1) -> Recipe:
 
 
 @checked()
-def random_image(seed: int, overrides: int = 1) -> Made:
+def random_image(seed: int, overrides: int = 1) -> RecipeAndImage:
     """Return the recipe of :func:`random_recipe` together with its image, which is built once."""
     if overrides < 0:
         raise SpecError("overrides", f"is {overrides}, but must not be negative")
@@ -90,7 +90,7 @@ def random_image(seed: int, overrides: int = 1) -> Made:
         except Ext4WriterError:
             continue  # the image has no such record
         recipe = candidate
-    return Made(recipe, image)
+    return RecipeAndImage(recipe, image)
 
 
 def _right(chance: Chance) -> tuple[Recipe, bytes]:

@@ -217,7 +217,7 @@ def _owners(image: Image, block: int) -> Iterator[dict[str, Any]]:
         for unit in units_here:
             if unit.offset < end and start < unit.offset + unit.size * unit.count:
                 yield {"kind": unit.kind.value, "group": group}
-    held: dict[int, list[dict[str, Any]]] = {}
+    rows_of: dict[int, list[dict[str, Any]]] = {}
     for inode in image.inodes():
         if not inode.links:
             continue
@@ -229,13 +229,13 @@ def _owners(image: Image, block: int) -> Iterator[dict[str, Any]]:
             if run.physical <= block < run.physical + run.length and not rows:
                 rows.append({"kind": "data", "block_of_file": _logical(run, block)})
         if rows:
-            held[inode.ino] = rows
+            rows_of[inode.ino] = rows
     paths: dict[int, list[bytes]] = {}
-    if held:
+    if rows_of:
         for found in image.walk():
-            if found.inode.ino in held:
+            if found.inode.ino in rows_of:
                 paths.setdefault(found.inode.ino, []).append(found.path)
-    for ino, rows in held.items():
+    for ino, rows in rows_of.items():
         for row in rows:
             names = paths.get(ino, [b"/" if ino == image.root.ino else b"<%d>" % ino])
             yield {**row, "inode": ino, "paths": [display_path(path) for path in names]}

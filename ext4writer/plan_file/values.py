@@ -93,18 +93,18 @@ class Packer:
 
     def column(self, values: Iterable[int]) -> Json:
         """Return integers of any size as JSON; a column if they fit into 64 bits."""
-        held = values if isinstance(values, array) else list(values)
-        if len(held) < LEAST_PACKED and not isinstance(held, array):
-            return {"list": [self.value(value) for value in held]}
-        if not isinstance(held, array):
-            if not set(map(type, held)) <= {int}:
-                return {"list": [self.value(value) for value in held]}
-            low, high = min(held), max(held)
+        numbers = values if isinstance(values, array) else list(values)
+        if len(numbers) < LEAST_PACKED and not isinstance(numbers, array):
+            return {"list": [self.value(value) for value in numbers]}
+        if not isinstance(numbers, array):
+            if not set(map(type, numbers)) <= {int}:
+                return {"list": [self.value(value) for value in numbers]}
+            low, high = min(numbers), max(numbers)
             fits = [code for code, size in CODES.items() if _fits(code, size, low, high)]
             if not fits:
-                return {"list": held}
-            held = array(fits[0], held)
-        return {"array": [*self._array(held)]}
+                return {"list": numbers}
+            numbers = array(fits[0], numbers)
+        return {"array": [*self._array(numbers)]}
 
     def _array(self, values: array[Any]) -> tuple[str, Json]:
         code: str = values.typecode
@@ -165,11 +165,11 @@ class Unpacker:
         """Return the value that ``packed`` represents."""
         if packed is None or type(packed) in (bool, int, str, float):
             return packed
-        [(tag, held)] = packed.items()
+        [(tag, stored)] = packed.items()
         unpacker = _UNPACKERS.get(tag)
         if unpacker is not None:
-            return unpacker(self, held)
-        return self._classes[tag](*[self.value(field) for field in held])
+            return unpacker(self, stored)
+        return self._classes[tag](*[self.value(field) for field in stored])
 
     def object(self, number: int) -> Any:
         """Return the shared object with this number."""
@@ -184,9 +184,9 @@ class Unpacker:
             raise ValueError(f"{length} bytes at {start} are outside of the block")
         return self._block[start : start + length]
 
-    def column(self, held: Json) -> array[Any]:
+    def column(self, stored: Json) -> array[Any]:
         """Return a column as an array."""
-        code, place = held
+        code, place = stored
         if code not in CODES:
             raise ValueError(f"{code!r} is not a type code of a column")
         values = array(code)
@@ -195,10 +195,10 @@ class Unpacker:
             values.byteswap()
         return values
 
-    def texts(self, held: Json) -> list[bytes]:
+    def texts(self, stored: Json) -> list[bytes]:
         """Return a list of byte strings."""
-        lengths = list(self.value(held[0]))
-        joined = bytes(self.at(held[1]))
+        lengths = list(self.value(stored[0]))
+        joined = bytes(self.at(stored[1]))
         if min(lengths, default=0) < 0 or sum(lengths) != len(joined):
             raise ValueError("the lengths of byte strings are wrong")
         ends = accumulate(lengths, initial=0)
@@ -206,16 +206,16 @@ class Unpacker:
 
 
 _UNPACKERS: dict[str, Callable[[Unpacker, Json], Any]] = {
-    "bytes": lambda unpacker, held: bytes(unpacker.at(held)),
-    "bytearray": lambda unpacker, held: bytearray(unpacker.at(held)),
-    "array": lambda unpacker, held: unpacker.column(held),
-    "list": lambda unpacker, held: [unpacker.value(value) for value in held],
-    "ints": lambda unpacker, held: list(unpacker.value(held)),
-    "texts": lambda unpacker, held: unpacker.texts(held),
-    "tuple": lambda unpacker, held: tuple(unpacker.value(held)),
-    "range": lambda _unpacker, held: range(*held),
-    "dict": lambda unpacker, held: dict(zip(*map(unpacker.value, held), strict=True)),
-    "uuid": lambda _unpacker, held: UUID(hex=held),
-    "ref": lambda unpacker, held: unpacker.object(held),
-    "refs": lambda unpacker, held: list(map(unpacker.object, unpacker.value(held))),
+    "bytes": lambda unpacker, stored: bytes(unpacker.at(stored)),
+    "bytearray": lambda unpacker, stored: bytearray(unpacker.at(stored)),
+    "array": lambda unpacker, stored: unpacker.column(stored),
+    "list": lambda unpacker, stored: [unpacker.value(value) for value in stored],
+    "ints": lambda unpacker, stored: list(unpacker.value(stored)),
+    "texts": lambda unpacker, stored: unpacker.texts(stored),
+    "tuple": lambda unpacker, stored: tuple(unpacker.value(stored)),
+    "range": lambda _unpacker, stored: range(*stored),
+    "dict": lambda unpacker, stored: dict(zip(*map(unpacker.value, stored), strict=True)),
+    "uuid": lambda _unpacker, stored: UUID(hex=stored),
+    "ref": lambda unpacker, stored: unpacker.object(stored),
+    "refs": lambda unpacker, stored: list(map(unpacker.object, unpacker.value(stored))),
 }
