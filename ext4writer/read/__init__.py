@@ -1,4 +1,4 @@
-"""Reading ext2, ext3 and ext4 images from any maker; nothing in them is trusted.
+"""Reads ext2, ext3 and ext4 images that any program has written; nothing in them is trusted.
 
     with open_image("root.img") as image:
         image.superblock["s_blocks_count"]          # each number of the superblock
@@ -8,7 +8,7 @@
         for found in image.walk():                  # Found: path, entry, inode
             found.path, found.inode.kind, found.inode.xattrs()
 
-For what looks closer:
+For programs that need more details:
 
 =========================  ===========================================================
 ``Image``                  ``superblock``, ``format``, ``block``, ``read``, ``descriptor(group)``,
@@ -17,13 +17,13 @@ For what looks closer:
                            ``mapping()`` with the blocks of its tree, ``expected_checksum()``
 ``directories``            ``blocks``, ``block_entries``, ``find``, ``expected_checksum``
 ``xattrs``                 ``in_inode``, ``in_block``, ``value_of``, ``encryption_context``
-``partitions``             the tables of MBR and GPT disks
+``partitions``             the partition tables of MBR and GPT disks
 =========================  ===========================================================
 
 Damage is a :class:`~ext4writer.DamageError` with record, field and byte offset. Without
-``on_damage`` the first one is raised; with it, each one is handed over and reading goes on with
-what can still be read. What cannot be gone round is raised either way. Work and memory are bounded
-by the size of the image: nothing is followed twice.
+``on_damage`` the first one is raised. With ``on_damage``, each one is passed to it, and reading
+continues with what can still be read. Damage that makes it impossible to continue is always raised.
+Work and memory are bounded by the size of the image, since nothing is followed twice.
 """
 
 from __future__ import annotations

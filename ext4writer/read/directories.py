@@ -67,12 +67,15 @@ class Entry(NamedTuple):
     name: bytes
     ino: int
     file_type: int
-    """As the entry says it; 0 where the format keeps none."""
+    """The file type in the entry; 0 if the format does not store any."""
     offset: int
 
 
 class Block(NamedTuple):
-    """One block of a directory, or the part of one that lies in the inode."""
+    """One block of a directory, or a part of a directory that is stored in the inode.
+
+    ``offset`` is in bytes of the file system.
+    """
 
     logical: int
     offset: int
@@ -80,10 +83,10 @@ class Block(NamedTuple):
 
 
 def blocks(directory: Inode) -> Iterator[Block]:
-    """Yield the blocks of a directory whose entries do not lie in the inode."""
+    """Yield the blocks of a directory whose entries are not stored in the inode."""
     image = directory.image
     if image.fast_commits is not None and image.fast_commits.entries(directory) is not None:
-        return  # recovery decides what its blocks are
+        return  # recovery decides which blocks it has
     size = image.block_size
     count = ceil_div(directory.size, size)
     if directory.size % size:
@@ -98,7 +101,7 @@ def blocks(directory: Inode) -> Iterator[Block]:
             block = run.physical + place
             data = image.try_block(block)
             if data is None:
-                break  # nor can what follows it
+                break  # the following blocks cannot be read, either
             yield Block(run.logical + place, block * size, data)
         next_logical = run.logical + run.length
     if next_logical < count:
@@ -110,7 +113,7 @@ def _no_block(directory: Inode, logical: int) -> None:
 
 
 def inline_parts(directory: Inode) -> Iterator[Block]:
-    """Yield the stretches of entries inside an inode: in ``i_block``, then in an attribute."""
+    """Yield the parts of a directory inside an inode: in ``i_block``, then in an attribute."""
     start = EXT4_INLINE_DOTDOT_SIZE
     used = min(directory.size, EXT4_MIN_INLINE_DATA_SIZE)
     yield Block(0, directory.offset + _I_BLOCK + start, directory.block_bytes[start:used])
@@ -120,14 +123,14 @@ def inline_parts(directory: Inode) -> Iterator[Block]:
 
 
 def entries(directory: Inode) -> Iterator[Entry]:
-    """Yield the entries in the order in which they lie, ``.`` and ``..`` among them.
+    """Yield the entries in the order in which they are stored, including ``.`` and ``..``.
 
-    The entries of a directory that lies in the inode have no ``.``, and only the number of ``..``;
-    both are made up. Names are as they lie, also encrypted ones.
+    A directory that is stored in the inode has no entry for ``.``, and only the number of ``..``;
+    the entries for both are made up. Names are yielded as they are stored, even encrypted ones.
     """
     image = directory.image
     if not directory.is_directory:
-        directory.wrong("i_mode", f"is of a {directory.kind}, and not of a directory")
+        directory.wrong("i_mode", f"is that of a {directory.kind}, not of a directory")
         return
     commits = image.fast_commits
     replayed = None if commits is None else commits.entries(directory)
@@ -149,7 +152,7 @@ def entries(directory: Inode) -> Iterator[Entry]:
 
 
 def block_entries(image: Image, directory: Inode, block: Block) -> list[Entry]:
-    """Return the entries in use of one block; the first that is wrong ends it."""
+    """Return the entries in use of one block, up to the first one whose length is wrong."""
     # fs/ext4/dir.c:__ext4_check_dir_entry
     data, end, at = block.data, len(block.data), 0
     block_size, with_type = image.block_size, image.format.filetype
@@ -158,23 +161,24 @@ def block_entries(image: Image, directory: Inode, block: Block) -> list[Entry]:
     extra = DIR_ENTRY_HASH.size if has_hash(directory) else 0
     while at < end:
         if at + 8 > end:
-            _wrong(directory, block.offset + at, "rec_len", f"leaves {end - at} bytes of the block")
+            text = f"leaves {end - at} bytes in the block, too few for another entry"
+            _wrong(directory, block.offset + at, "rec_len", text)
             break
         ino, length, name_len, file_type = _head(data, at)
         if large:
             length = decode_rec_len(length, block_size)
         if length < 12 or length & 3 or at + length > end or name_len + 8 > length:
-            # The last entry inside an inode may be shorter than what a block demands.
+            # The last entry inside an inode may be shorter than an entry in a block.
             _wrong(
                 directory,
                 block.offset + at,
                 "rec_len",
-                f"is {length} where {end - at} bytes are left and the name has {name_len}",
+                f"is {length}, but {end - at} bytes are left and the name has {name_len}",
             )
             break
         if ino:
             if not with_type:
-                # The high byte of name_len, which is 0 in a name of up to 255 bytes.
+                # Without the feature this is the high byte of name_len, which is 0 in any name.
                 file_type = EXT4_FT_UNKNOWN
             if ino > most:
                 _wrong(directory, block.offset + at, "inode", f"is {ino}; the last one is {most}")
@@ -188,7 +192,7 @@ def block_entries(image: Image, directory: Inode, block: Block) -> list[Entry]:
 
 
 def has_hash(directory: Inode) -> bool:
-    """Whether the names of a directory are followed by their hashes: encrypted and folded."""
+    """Whether names in a directory are followed by their hashes: if it is encrypted and folded."""
     both = EXT4_ENCRYPT_FL | EXT4_CASEFOLD_FL
     return directory.flags & both == both
 
@@ -211,7 +215,7 @@ def _wrong(
 
 
 def index_count_offset(directory: Inode, block: Block) -> int | None:
-    """Return where ``dx_countlimit`` lies in a block of a directory; None if it holds entries."""
+    """Return the byte of ``dx_countlimit`` in a block of a directory; None in a leaf."""
     # fs/ext4/namei.c:get_dx_countlimit
     if not directory.flags & EXT4_INDEX_FL or not directory.image.format.dir_index:
         return None
@@ -225,7 +229,7 @@ def index_count_offset(directory: Inode, block: Block) -> int | None:
 
 
 def block_kind(directory: Inode, block: Block) -> UnitKind:
-    """Return whether a block of a directory is the root or a node of an index, or has entries."""
+    """Return the kind of a block of a directory: root or node of an index, or leaf."""
     count_at = index_count_offset(directory, block)
     if count_at is None:
         return UnitKind.DIR_BLOCK
@@ -233,9 +237,9 @@ def block_kind(directory: Inode, block: Block) -> UnitKind:
 
 
 def expected_checksum(directory: Inode, block: Block) -> tuple[Record, int, int] | None:
-    """Return (record of the tail, its byte in the block, what its checksum should be).
+    """Return (record of the tail, its byte in the block, the right checksum).
 
-    None where the block has no room for a tail, or no tail where one should be.
+    None if the block has no space for a tail, or does not have the tail that it should have.
     """
     data, size = block.data, len(block.data)
     count_at = index_count_offset(directory, block)
@@ -256,7 +260,7 @@ def expected_checksum(directory: Inode, block: Block) -> tuple[Record, int, int]
 
 
 def check_block(directory: Inode, block: Block) -> None:
-    """Report a checksum that is wrong or missing."""
+    """Report a wrong or missing checksum."""
     expected = expected_checksum(directory, block)
     if expected is None:
         is_index = index_count_offset(directory, block) is not None
@@ -277,7 +281,7 @@ def check_block(directory: Inode, block: Block) -> None:
 
 
 def find(directory: Inode, name: bytes) -> Entry | None:
-    """Return the entry of a name, found as the kernel does: through the index, if there is one."""
+    """Return the entry of a name, found like the kernel does, through the index if there is one."""
     # fs/ext4/namei.c:__ext4_find_entry
     if not 0 < len(name) <= EXT4_NAME_LEN:
         return None
@@ -285,7 +289,7 @@ def find(directory: Inode, name: bytes) -> Entry | None:
     matches = _Matcher(directory, name)
     has_index = directory.flags & EXT4_INDEX_FL and image.format.dir_index
     if image.fast_commits is not None:
-        has_index = 0  # fast commits name files, and not where in the index
+        has_index = 0  # fast commits record names, but not their places in the index
     if has_index and not directory.has_inline_data and name not in (b".", b".."):
         leaves = _leaves(directory, matches)
         if leaves is not None:
@@ -301,7 +305,7 @@ def find(directory: Inode, name: bytes) -> Entry | None:
 
 
 class _Matcher:
-    """Compares names as the directory does."""
+    """Compares names by the rules of a directory."""
 
     def __init__(self, directory: Inode, name: bytes) -> None:
         self.name = name
@@ -311,7 +315,7 @@ class _Matcher:
 
     @property
     def hashed(self) -> bytes:
-        """What the hash is made of."""
+        """The bytes that are hashed."""
         return self.name if self.folded is None else self.folded
 
     def __call__(self, other: bytes) -> bool:
@@ -322,12 +326,12 @@ class _Matcher:
 
 class _Frame(NamedTuple):
     entries: list[tuple[int, int]]
-    """(hash, block of the directory), the first hash 0."""
+    """Pairs (hash, block of the directory); the first hash is 0."""
     position: int
 
 
 def _leaves(directory: Inode, matcher: _Matcher) -> list[Block] | None:
-    """Return the leaves where a name can be; None where the index is of no use."""
+    """Return the leaves that may hold a name; None if the index cannot be used."""
     # fs/ext4/namei.c:dx_probe and ext4_htree_next_block
     image = directory.image
     mapped = {}
@@ -359,7 +363,7 @@ def _leaves(directory: Inode, matcher: _Matcher) -> list[Block] | None:
         _wrong(directory, at, "indirect_levels", f"is {levels}", DX_ROOT_INFO)
         return None
     if version == DX_HASH_SIPHASH:
-        # The hash needs the key of the directory.
+        # Computing the hash would take the key of the directory.
         return None
     if version <= DX_HASH_TEA and image.number("s_flags") & EXT2_FLAGS_UNSIGNED_HASH:
         version += UNSIGNED_STEP
@@ -390,7 +394,7 @@ def _leaves(directory: Inode, matcher: _Matcher) -> list[Block] | None:
         if image.format.metadata_csum:
             check_block(directory, leaf)
         found.append(leaf)
-        # The next leaf counts too while its least hash says that ours began before it.
+        # The next leaf counts, too, if its least hash is ours and marked as continued.
         level = len(frames) - 1
         while level >= 0 and frames[level].position + 1 >= len(frames[level].entries):
             level -= 1
@@ -422,7 +426,7 @@ def _last_at_most(rows: list[tuple[int, int]], hashed: int) -> int:
 def _index_entries(
     directory: Inode, block: Block, count_at: int, *, is_root: bool
 ) -> list[tuple[int, int]] | None:
-    """Return (hash, block) of each entry of a root or node; None where it is damaged."""
+    """Return (hash, block) of each entry of a root or node; None if it is damaged."""
     fmt = directory.image.format
     limit = DX_COUNTLIMIT.number(block.data, count_at, "limit")
     count = DX_COUNTLIMIT.number(block.data, count_at, "count")
@@ -432,7 +436,7 @@ def _index_entries(
         _wrong(directory, block.offset, "limit", f"is {limit} but should be {right}", record)
         return None
     if not 0 < count <= limit:
-        _wrong(directory, block.offset, "count", f"is {count}, and the limit is {limit}", record)
+        _wrong(directory, block.offset, "count", f"is {count}, but the limit is {limit}", record)
         return None
     if fmt.metadata_csum:
         check_block(directory, block)

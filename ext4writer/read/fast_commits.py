@@ -1,9 +1,9 @@
-"""Fast commits that were not recovered: what they make of inodes, mappings and directories.
+"""Fast commits that were not recovered: their changes to inodes, mappings and directories.
 
-Rules: fs/ext4/fast_commit.c:ext4_fc_replay_scan and ext4_fc_replay. A fast commit says what changed
-and not which blocks hold it, so that recovery allocates blocks of its own for trees of extents and
-for directories. Here nothing is allocated: changed inodes are bytes in their table, and what their
-files map and their directories name is kept beside the image.
+Rules: fs/ext4/fast_commit.c:ext4_fc_replay_scan and ext4_fc_replay. A fast commit records changes,
+but not the blocks that hold them, so recovery allocates blocks for extent trees and directories.
+Nothing is allocated here: changed inodes replace bytes of their table, and the mappings of files
+and the entries of directories are kept in memory, next to the image.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ _LEAST = {
     EXT4_FC_TAG_TAIL: FC_TAIL.size,
     EXT4_FC_TAG_HEAD: FC_HEAD.size,
 }
-"""The fewest bytes that the value of a tag has (fast_commit.c:ext4_fc_value_len_isvalid)."""
+"""The least bytes of a tag's value (fast_commit.c:ext4_fc_value_len_isvalid)."""
 
 _extent = EXTENT.unpacker("ee_block", "ee_len", "ee_start_hi", "ee_start_lo")
 _I_BLOCK = INODE.offset("i_block")
@@ -81,7 +81,7 @@ _FILE_TYPES = {kind: code for code, kind in FILE_TYPES.items()}
 
 
 class Tag(NamedTuple):
-    """One tag of the log; ``offset`` is the byte of the image where it begins."""
+    """One tag of a fast commit; ``offset`` is the byte of the image where it begins."""
 
     tag: int
     value: bytes
@@ -93,9 +93,9 @@ class Tag(NamedTuple):
 
 
 def tags(journal: Journal, expected_tid: int) -> list[Tag]:
-    """Return the tags of all fast commits that are whole, and follow on what was recovered.
+    """Return the tags of all complete fast commits after the transactions that were recovered.
 
-    They belong to transaction ``expected_tid``. The first that is not whole ends them.
+    They belong to transaction ``expected_tid``. The first incomplete fast commit ends them.
     """
     found: list[Tag] = []
     pending: list[Tag] = []
@@ -135,9 +135,9 @@ def tags(journal: Journal, expected_tid: int) -> list[Tag]:
 
 
 class FastCommits:
-    """What fast commits make of ``base``, the image as the last whole transaction leaves it.
+    """The changes of fast commits to ``base``, the image after the last complete transaction.
 
-    ``inodes`` holds the bytes of each inode that changed.
+    ``inodes`` holds the bytes of each changed inode.
     """
 
     def __init__(self, base: Image, found: list[Tag]) -> None:
@@ -153,14 +153,14 @@ class FastCommits:
         for ino in self.inodes:
             self._set_checksum(ino)
 
-    # -- what readers ask ------------------------------------------------------------------------
+    # -- for readers -----------------------------------------------------------------------------
 
     def runs(self, inode: Inode) -> list[FileExtent] | None:
-        """Return what an inode maps; None where the image says it."""
+        """Return the runs of an inode; None if they are unchanged."""
         return self._runs.get(inode.ino)
 
     def entries(self, directory: Inode) -> list[Entry] | None:
-        """Return what a directory holds; None where the image says it."""
+        """Return the entries of a directory; None if they are unchanged."""
         ino = directory.ino
         changes = self._names.get(ino)
         parent = self._created.get(ino)
@@ -176,11 +176,11 @@ class FastCommits:
         return kept + [entry for entry in changes.values() if entry is not None]
 
     def last_inode(self, first: int, count: int) -> int:
-        """Return how many of ``count`` inodes from ``first`` on reach up to one that changed."""
+        """Return the last changed of ``count`` inodes from ``first``, counted from 1; 0 if none."""
         return max((ino - first + 1 for ino in self.inodes if 0 <= ino - first < count), default=0)
 
     def table_blocks(self) -> Iterator[tuple[int, bytes]]:
-        """Yield (block, bytes) of the inode tables with the inodes that changed."""
+        """Yield (block, bytes) of each block of inode tables that has changed inodes."""
         size = self.base.block_size
         blocks: dict[int, bytearray] = {}
         for ino, raw in self.inodes.items():
@@ -205,7 +205,7 @@ class FastCommits:
             return None
 
     def _inode(self, tag: Tag) -> None:
-        # ext4_fc_replay_inode: i_block stays, because what it maps may have moved
+        # ext4_fc_replay_inode: i_block is not replaced, because the blocks it maps may have moved
         ino = FC_INODE.number(tag.value, 0, "fc_ino")
         old = self._raw(ino)
         new = tag.value[FC_INODE.size :]
@@ -240,7 +240,7 @@ class FastCommits:
         known = self._runs_of(ino)
         fits = length and logical + length <= EXT_MAX_BLOCKS
         if known is None or not fits or not self.base.has_blocks(run.physical, length):
-            text = f"is {ino}, and names {length} blocks from {run.physical} on"
+            text = f"is {ino}, with an invalid run of {length} blocks at {run.physical}"
             self._wrong(tag, FC_ADD_RANGE.name, "fc_ino", text)
             return
         place = _cut(known, logical, logical + length)
@@ -265,7 +265,7 @@ class FastCommits:
             self._wrong(tag, FC_DENTRY_INFO.name, "fc_parent_ino", text)
             return
         if tag.tag == EXT4_FC_TAG_CREAT and _is_directory(raw):
-            # ext4_init_new_dir: the block with . and .. is made by recovery
+            # ext4_init_new_dir: recovery creates the block with . and ..
             self._created[ino] = parent
             self._runs.setdefault(ino, [])
         kind = EXT4_FT_UNKNOWN
@@ -308,7 +308,7 @@ def _is_directory(raw: bytes) -> bool:
 
 
 def _cut(known: list[FileExtent], first: int, end: int) -> int:
-    """Take blocks ``first`` to ``end`` of a file out of its runs; return where they lay."""
+    """Remove blocks ``first`` to ``end`` of a file from its runs; return their index there."""
     low = bisect_right(known, first, key=lambda run: run.logical) - 1
     if low < 0 or known[low].logical + known[low].length <= first:
         low += 1

@@ -1,4 +1,4 @@
-"""The content of files: what is mapped, what is inline, and zeros between."""
+"""The content of files: mapped blocks, inline data, and zeros in holes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 READ_BYTES = 1 << 20
 SYMLINK_MAX = 65536
-"""The longest link that is read; a link lies in one block."""
+"""The longest target that is read, in bytes; a target is stored in one block."""
 
 
 def size_limit(inode: Inode) -> int:
-    """Return the largest size that a file mapped like this one can have, in bytes.
+    """Return the largest possible size in bytes of a file that is mapped like this one.
 
-    Kernels write none of the last block that an extent can number, and no block map past that.
+    Kernels never write the last block that an extent can number, nor map blocks past it.
     """
     # e2fsck/pass1.c:check_blocks, and EXT2_MAX_SIZE there
     block_size = inode.image.block_size
@@ -42,11 +42,11 @@ def size_limit(inode: Inode) -> int:
 
 
 class FileReader(io.RawIOBase):
-    """A raw, seekable file object over the content of one inode.
+    """A raw, seekable file object for the content of one inode.
 
-    :attr:`data` lists the stretches that are not holes. What is wrong is reported; where a part of
-    the mapping cannot be read, that part is a hole. With ``past_end`` the size is that of all that
-    is mapped: fs-verity keeps its tree past the end.
+    :attr:`data` lists the spans that are not holes. Damage is reported; a part of the mapping that
+    cannot be read becomes a hole. With ``past_end`` the file ends after its last mapped block,
+    since fs-verity stores its tree past the end of the content.
     """
 
     def __init__(self, inode: Inode, *, past_end: bool = False) -> None:
@@ -58,7 +58,7 @@ class FileReader(io.RawIOBase):
         self._position = 0
         self._inline: bytes | None = None
         self.runs: list[FileExtent] = []
-        """The runs that hold data, ascending; empty for what lies in the inode."""
+        """The runs that hold data, ascending; empty if the content is stored in the inode."""
         self._starts = array("Q")
         if inode.has_inline_data:
             self._inline = inline_content(inode)
@@ -80,9 +80,9 @@ class FileReader(io.RawIOBase):
                 self.runs.append(run)
         most = size_limit(inode)
         if self.size > most:
-            # What e2fsck makes of such a size, too (e2fsck/pass1.c:check_blocks).
+            # e2fsck repairs the size in the same way (e2fsck/pass1.c:check_blocks).
             self.size = min(mapped * inode.image.block_size, most)
-            text = f"makes {inode.size} bytes, and {most} are possible; {self.size} are mapped"
+            text = f"makes {inode.size} bytes, but {most} are possible; {self.size} are mapped"
             inode.wrong("i_size_high", text)
         if past_end:
             last = self.runs[-1] if self.runs else FileExtent(0, 0, 0)
@@ -90,7 +90,7 @@ class FileReader(io.RawIOBase):
 
     @property
     def data(self) -> list[Span]:
-        """The bytes of the file that are data, ascending; all others are zeros."""
+        """The spans of bytes that hold data, ascending; all other bytes are zeros."""
         if self._inline is not None:
             return [Span(0, len(self._inline))] if self._inline else []
         size = self.inode.image.block_size
@@ -107,7 +107,7 @@ class FileReader(io.RawIOBase):
 
     @checked_if_it_fails
     def read_at(self, offset: int, count: int) -> bytes:
-        """Return up to ``count`` bytes from ``offset`` on; fewer only at the end."""
+        """Return up to ``count`` bytes at byte ``offset``; fewer only at the end."""
         count = max(0, min(count, self.size - offset))
         if self._inline is not None:
             return self._inline[offset : offset + count]
@@ -132,9 +132,9 @@ class FileReader(io.RawIOBase):
 
     @checked_if_it_fails
     def read_around(self, offset: int, count: int) -> tuple[bytes, bool]:
-        """Return what :meth:`read_at` does, and whether all of it could be read.
+        """Return the bytes of :meth:`read_at`, and whether all of them could be read.
 
-        What could not is reported, and its blocks are zeros.
+        Damage is reported, and blocks that cannot be read are zeros.
         """
         try:
             return self.read_at(offset, count), True
@@ -178,27 +178,28 @@ class FileReader(io.RawIOBase):
 
 
 def inline_content(inode: Inode) -> bytes:
-    """Return the content that lies in the inode itself."""
+    """Return the content that is stored in the inode itself."""
     value, _ = inline_value(inode)
     content = inode.block_bytes[:EXT4_MIN_INLINE_DATA_SIZE] + value
     if inode.size > len(content):
-        inode.wrong("i_size_lo", f"is {inode.size}, and {len(content)} bytes lie in the inode")
+        text = f"is {inode.size}, but the inode holds {len(content)} bytes"
+        inode.wrong("i_size_lo", text)
     return content[: inode.size]
 
 
 def read_all(inode: Inode) -> bytes:
-    """Return the whole content; the caller has looked at the size."""
+    """Return the entire content; the caller must have checked that the size is reasonable."""
     return FileReader(inode).read_at(0, inode.size)
 
 
 def read_target(inode: Inode) -> bytes:
-    """Return the target of a link; that of an encrypted link is as stored."""
+    """Return the target of a symbolic link; an encrypted one is returned as stored."""
     if not inode.is_symlink:
-        raise NotFoundError(f"<{inode.ino}>", f"is a {inode.kind}, and no symbolic link")
+        raise NotFoundError(f"<{inode.ino}>", f"is a {inode.kind}, not a symbolic link")
     if inode.is_fast_symlink:
         if not 0 < inode.size < 4 * EXT4_N_BLOCKS:
-            raise inode.error("i_size_lo", f"is {inode.size}, which is no link in an inode")
+            raise inode.error("i_size_lo", f"is {inode.size}, invalid for a link in an inode")
         return inode.block_bytes[: inode.size]
     if not 0 < inode.size <= SYMLINK_MAX:
-        raise inode.error("i_size_lo", f"is {inode.size}, which is no length of a link")
+        raise inode.error("i_size_lo", f"is {inode.size}, invalid for a link")
     return read_all(inode)

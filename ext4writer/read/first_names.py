@@ -1,8 +1,9 @@
-"""Which of the names of a file came first, so that the others become links to it.
+"""Finds the first name of each file during a walk, so that later names become hard links to it.
 
-``i_links_count`` says of most files that they have one name, which need not be kept then. It may
-lie: each inode that was taken is noted in one bit, and where one comes again whose name was not
-kept, the walk is gone once more up to there, and from then on every name is kept.
+By ``i_links_count`` most files have one name, which need not be remembered. But the count may be
+wrong, so a bit is set for each inode that was processed. If such an inode is found again and its
+first name was not remembered, the walk is repeated up to that point, and from then on all names are
+remembered.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 _BYTES_EACH = 512
-"""Bytes that are kept together; they have a bit for each of eight times as many inodes."""
+"""Bytes of one piece of the bitmap, which has 8 bits for inodes in each byte."""
 
 
 class FirstNames(Generic[Value]):
-    """What was made of the first name of each file, for those that come again.
+    """The value that was created for the first name of each file, for files that are found again.
 
-    ``walk`` begins the walk anew, and ``recall`` returns what was made of a name of it. Directories
-    have one name each and are none of this.
+    ``walk`` restarts the walk, and ``recall`` returns the value that was created for a name in it.
+    Directories have only one name and are not handled here.
     """
 
     def __init__(
@@ -38,18 +39,18 @@ class FirstNames(Generic[Value]):
         self._recall = recall
         self._made: dict[int, Value | None] = {}
         self._single: dict[int, bytearray] = {}
-        """Bits of inodes that were made under their first name, which is not in ``_made``."""
+        """A bitmap in pieces: inodes that were processed, but have no value in ``_made``."""
         self._keeps_all = False
 
     def of(self, found: Found) -> Value | None:
-        """Return what was made of an earlier name of the same inode; None if nothing was."""
+        """Return the value for an earlier name of the same inode; None if there is none."""
         ino = found.inode.ino
         if ino not in self._made and self._has_bit(ino):
-            self._go_again(found)
+            self._walk_again(found)
         return self._made.get(ino)
 
     def took(self, found: Found, value: Value) -> None:
-        """Note what was made of a name."""
+        """Record the value that was created for a name."""
         ino = found.inode.ino
         if found.inode.links > 1 or self._keeps_all or ino in self._made:
             self._made[ino] = value
@@ -58,7 +59,7 @@ class FirstNames(Generic[Value]):
         self._single.setdefault(place, bytearray(_BYTES_EACH))[bit >> 3] |= 1 << (bit & 7)
 
     def left_out(self, found: Found) -> None:
-        """Note that nothing was made of a name, so that no link may lead to it."""
+        """Record that a name was left out, so that no hard link can refer to it."""
         self._made.setdefault(found.inode.ino, None)
 
     def _has_bit(self, ino: int) -> bool:
@@ -66,10 +67,10 @@ class FirstNames(Generic[Value]):
         bits = self._single.get(place)
         return bits is not None and bool(bits[bit >> 3] >> (bit & 7) & 1)
 
-    def _go_again(self, until: Found) -> None:
-        """Keep what was made of all names before this one."""
+    def _walk_again(self, until: Found) -> None:
+        """Repeat the walk up to this name, and remember the values for all names before it."""
         self._keeps_all = True
-        heard, self._image.on_damage = self._image.on_damage, lambda _: None
+        on_damage, self._image.on_damage = self._image.on_damage, lambda _: None
         try:
             for found in self._walk():
                 if found.entry == until.entry and found.path == until.path:
@@ -78,5 +79,5 @@ class FirstNames(Generic[Value]):
                 if ino not in self._made and not found.inode.is_directory and self._has_bit(ino):
                     self._made[ino] = self._recall(found)
         finally:
-            self._image.on_damage = heard
+            self._image.on_damage = on_damage
         self._single.clear()

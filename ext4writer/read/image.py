@@ -1,4 +1,4 @@
-"""An image that is open: its superblock, group descriptors, blocks and inodes."""
+"""An open image: its superblock, group descriptors, blocks and inodes."""
 
 from __future__ import annotations
 
@@ -42,33 +42,33 @@ from .units import unit_runs, units
 from .walk import Found, lookup, walk
 
 OnDamage = Callable[[DamageError], None]
-"""Hears of damage after which reading goes on."""
+"""Called for damage after which reading continues."""
 
 _WRAPPINGS = (
     # platform/system/core: libsparse/sparse_format.h, SPARSE_HEADER_MAGIC
-    (b"\x3a\xff\x26\xed", "a sparse image of Android; simg2img makes an image of it"),
+    (b"\x3a\xff\x26\xed", "an Android sparse image; convert it with simg2img"),
     # RFC 8878, RFC 1952, and doc/xz-file-format.txt of xz
-    (b"\x28\xb5\x2f\xfd", "compressed; 'zstd -d' makes an image of it"),
-    (b"\x1f\x8b", "compressed; gunzip makes an image of it"),
-    (b"\xfd7zXZ\0", "compressed; unxz makes an image of it"),
+    (b"\x28\xb5\x2f\xfd", "compressed; decompress it with 'zstd -d'"),
+    (b"\x1f\x8b", "compressed; decompress it with gunzip"),
+    (b"\xfd7zXZ\0", "compressed; decompress it with unxz"),
 )
-"""How files begin in which an image may be that cannot be read there, and what to do."""
+"""First bytes of files that may contain an image which cannot be read directly, and what to do."""
 _CACHED_BYTES = 4 << 20
 _TABLE_BYTES = 64 << 10
 _GROUPS_KEPT = 1 << 14
-"""Groups whose descriptors and tables stay in memory."""
+"""The most groups whose descriptors and tables stay in memory."""
 FLEX_MAX = 1024
 
 
 class Image:
-    """A file system to read from. Made by :func:`open_image`; a context manager.
+    """A file system to read from, opened by :func:`open_image`; a context manager.
 
-    ``groups`` counts the groups that can be read: an image that ends early has fewer of them than
-    its superblock counts, which is ``counted_groups``.
+    ``groups`` is the number of groups that can be read. An image that ends early has fewer than its
+    superblock states, which is ``counted_groups``.
 
     Numbers of blocks, groups and inodes are those of the format; offsets are in bytes from the
-    start of the file system. Whatever is read is checked first. Where something is wrong and
-    reading can go on, :meth:`damage` raises it, or hands it to ``on_damage``.
+    start of the file system. All data is checked before it is used. For damage after which reading
+    can continue, :meth:`damage` raises the error or passes it to ``on_damage``.
     """
 
     def __init__(
@@ -82,9 +82,9 @@ class Image:
         self.name = store.name
         self.on_damage = on_damage
         self.is_replayed = False
-        """Whether a journal is read through, and orphans count as gone."""
+        """Whether the image is read as if its journal were recovered and its orphans deleted."""
         self.fast_commits: FastCommits | None = None
-        """What fast commits changed that are read through, with ``replay``."""
+        """The changes of fast commits, with ``replay``."""
         self._cache: OrderedDict[int, bytes] = OrderedDict()
         self.superblock_bytes = store.read(superblock_offset, SUPERBLOCK_SIZE)
         parsed = SUPERBLOCK.parse(self.superblock_bytes)
@@ -93,13 +93,13 @@ class Image:
             text = f"is no ext4: no magic at byte {superblock_offset + 0x38}"
             backup = _backup_of(store)
             if backup is not None:
-                text += f"; a backup of a superblock lies at byte {backup}"
+                text += f"; there is a backup superblock at byte {backup}"
             parts = ", ".join(str(part.number) for part in partitions(store))
             if parts:
                 text += f"; it is a disk with the partitions {parts}: name one"
             raise ImageError(store.name, text)
         self.superblock = SUPERBLOCK.join(parsed)
-        """Each number of the superblock, halves put together; see ``SUPERBLOCK.wholes``."""
+        """Each number of the superblock, halves joined; see ``SUPERBLOCK.wholes``."""
         try:
             self.format = Format.of_superblock(parsed)
         except RecordError as error:
@@ -107,7 +107,7 @@ class Image:
             raise DamageError("superblock", error.field, offset, error.problem) from None
         self.block_size = self.format.block_size
         if not self.format.is_64bit:
-            # fs/ext4/ext4.h:ext4_blocks_count: the high halves count only with 64bit
+            # fs/ext4/ext4.h:ext4_blocks_count: the upper halves count only with 64bit
             for whole in ("s_blocks_count", "s_r_blocks_count", "s_free_blocks_count"):
                 low = parsed[SUPERBLOCK.parts(whole)[0]]
                 self.superblock[whole] = low
@@ -140,22 +140,22 @@ class Image:
             raise wrong("s_inodes_per_group", f"is {self.inodes_per_group}")
         self.groups = self.counted_groups = fmt.groups_for(self.blocks_count)
         if self.groups * fmt.inode_table_blocks(self.inodes_per_group) > self.blocks_count:
-            # Tables that share blocks would make more work than there are bytes.
-            text = f"is {self.inodes_per_group}: {self.groups} tables have no room"
+            # If tables shared blocks, work would not be bounded by the size of the image.
+            text = f"is {self.inodes_per_group}, but {self.groups} such tables do not fit"
             raise wrong("s_inodes_per_group", text)
         if self.inodes_count > self.groups * self.inodes_per_group or self.inodes_count < 1:
             raise wrong("s_inodes_count", f"is {self.inodes_count} in {self.groups} groups")
         size = self.blocks_count * self.block_size
         if size > self.store.size:
-            # What is counted must not make more work than what is there. The metadata of a whole
-            # flex group lies where it begins, so that the last one that begins here counts.
+            # The stated size must not cause more work than the bytes that exist. The metadata of a
+            # flex group is at its start, so include a flex group that begins before the end.
             here = fmt.groups_for(self.store.size // self.block_size) + 1
             flex = min(fmt.groups_per_flex, FLEX_MAX)
             self.groups = min(self.groups, max(round_up(here, flex), 1))
             self.damage(
                 wrong(
                     "s_blocks_count_lo",
-                    f"counts {size} bytes, and the image has {self.store.size}",
+                    f"counts {size} bytes, but the image has {self.store.size}",
                 )
             )
 
@@ -164,7 +164,7 @@ class Image:
         try:
             value = self.superblock[whole]
         except (KeyError, TypeError):
-            raise RecordError("superblock", f"{whole!r:.80}", "is no number of it") from None
+            raise RecordError("superblock", f"{whole!r:.80}", "no such number") from None
         assert isinstance(value, int)
         return value
 
@@ -180,7 +180,10 @@ class Image:
 
     @checked_if_it_fails
     def read(self, offset: int, count: int) -> bytes:
-        """Return ``count`` bytes from byte ``offset`` of the file system on."""
+        """Return ``count`` bytes at byte ``offset`` of the file system.
+
+        Raises :class:`DamageError` if the image ends before.
+        """
         if offset + count > self.store.size:
             text = f"is more than the image holds, which ends at byte {self.store.size}"
             raise DamageError("superblock", "s_blocks_count_lo", offset, text, kind="past-end")
@@ -188,7 +191,7 @@ class Image:
 
     @checked_if_it_fails
     def block(self, number: int) -> bytes:
-        """Return one block; some of the last ones stay in memory."""
+        """Return one block. The most recent blocks are cached."""
         data = self._cache.get(number)
         if data is not None:
             self._cache.move_to_end(number)
@@ -200,7 +203,7 @@ class Image:
         return data
 
     def try_block(self, number: int) -> bytes | None:
-        """Return one block; report that it cannot be read, and return None."""
+        """Return one block; if it cannot be read, report that and return None."""
         try:
             return self.block(number)
         except DamageError as error:
@@ -209,24 +212,24 @@ class Image:
 
     @checked_if_it_fails
     def has_blocks(self, first: int, count: int = 1) -> bool:
-        """Whether the file system has all of these blocks, and none of them is the superblock's."""
+        """Whether all of these blocks exist and none of them is the superblock's."""
         # fs/ext4/block_validity.c:ext4_inode_block_valid, without the metadata of the system zone
         return self.format.first_data_block < first and first + count <= self.blocks_count
 
     @property
     def mapped_blocks_most(self) -> int:
-        """How many blocks one file can map: all there are, or more where it may repeat some."""
+        """The most blocks that a file can map: all there are, or more with shared_blocks."""
         return EXT_MAX_BLOCKS if self.format.shared_blocks else self.blocks_count
 
     # -- groups ----------------------------------------------------------------------------------
 
     @checked_if_it_fails
     def check_group(self, group: int) -> None:
-        """Raise :class:`ImageError` unless there is a group of this number."""
+        """Raise :class:`ImageError` unless there is a group with this number."""
         if self.format.journal_dev:
-            raise ImageError(self.name, "is a journal by itself, and has no groups")
+            raise ImageError(self.name, "is a journal device, which has no groups")
         if not 0 <= group < self.groups:
-            text = f"has the groups 0 to {self.groups - 1}, and no {group}"
+            text = f"has no group {group}; there are 0 to {self.groups - 1}"
             raise ImageError(self.name, text)
 
     @property
@@ -236,7 +239,7 @@ class Image:
 
     @checked_if_it_fails
     def descriptor_offset(self, group: int) -> int:
-        """Return the byte at which the descriptor of ``group`` begins, where a mount reads it."""
+        """Return the byte of the descriptor of ``group`` that a mount reads."""
         fmt = self.format
         block, place = divmod(index(group), fmt.descs_per_block)
         first = fmt.first_desc_block(block, self.counted_groups)
@@ -248,7 +251,7 @@ class Image:
 
     @checked_if_it_fails
     def descriptor(self, group: int) -> dict[str, int]:
-        """Return the numbers of one group's descriptor, halves put together."""
+        """Return the numbers of one group's descriptor, halves joined."""
         known = self._descriptors.get(group)
         if known is not None:
             return known
@@ -288,14 +291,14 @@ class Image:
 
     @checked_if_it_fails
     def inode_offset(self, ino: int) -> int:
-        """Return the byte at which an inode begins; :class:`ImageError` for one that is none."""
+        """Return the byte at which an inode begins; raise :class:`ImageError` if there is none."""
         return self._inode_offset(index(ino))
 
     def _inode_offset(self, ino: int) -> int:
         if self.format.journal_dev:
-            raise ImageError(self.name, "is a journal by itself, and holds no files")
+            raise ImageError(self.name, "is a journal device, which holds no files")
         if not 1 <= ino <= self.inodes_count:
-            text = f"has the inodes 1 to {self.inodes_count}, and no {ino}"
+            text = f"has no inode {ino}; there are 1 to {self.inodes_count}"
             raise ImageError(self.name, text)
         group, place = divmod(ino - 1, self.inodes_per_group)
         table = self._tables.get(group)
@@ -310,7 +313,7 @@ class Image:
 
     def _inode_table(self, group: int) -> int:
         if group >= self.groups:
-            text = f"counts {self.blocks_count} blocks, and group {group} is not in the image"
+            text = f"counts {self.blocks_count} blocks, but group {group} is not in the image"
             at = SUPERBLOCK_OFFSET + SUPERBLOCK.offset("s_blocks_count_lo")
             raise DamageError("superblock", "s_blocks_count_lo", at, text, kind="past-end")
         table = self.descriptor(group)["bg_inode_table"]
@@ -321,7 +324,7 @@ class Image:
                 record.name,
                 "bg_inode_table_lo",
                 self.descriptor_offset(group) + record.offset("bg_inode_table_lo"),
-                f"names block {table}, where no table of {blocks} blocks can lie",
+                f"is {table}, where a table of {blocks} blocks cannot be",
             )
         if len(self._tables) >= _GROUPS_KEPT:
             self._tables.clear()
@@ -336,9 +339,9 @@ class Image:
         return Inode(self, ino, offset, self.block(block)[place : place + self.format.inode_size])
 
     def inodes(self) -> Iterator[Inode]:
-        """Yield all inodes that hold anything, ascending, whatever the bitmaps say.
+        """Yield all inodes that are not all zeros, ascending, whatever the bitmaps state.
 
-        What the descriptors say was never in use is passed over, where they can say it.
+        Inodes that have never been in use, according to the descriptors, are skipped.
         """
         for group in range(self.groups):
             try:
@@ -349,7 +352,7 @@ class Image:
                 self.on_damage(error)
 
     def inode_of_bytes(self, ino: int, raw: bytes) -> Inode:
-        """Return an inode that has other bytes than those in its table."""
+        """Return an inode with the bytes ``raw`` instead of those in the inode table."""
         return Inode(self, ino, self.inode_offset(ino), raw)
 
     def _inodes_of(self, group: int) -> Iterator[Inode]:
@@ -373,7 +376,7 @@ class Image:
                     yield Inode(self, first + row + place, offset + place * size, raw)
 
     def try_inode(self, ino: int) -> Inode | None:
-        """Return one inode; report that it cannot be read, and return None."""
+        """Return one inode; if it cannot be read, report that and return None."""
         try:
             return self.inode(ino)
         except DamageError as error:
@@ -385,28 +388,28 @@ class Image:
         """The inode of the root directory."""
         return self.inode(EXT4_ROOT_INO)
 
-    # -- what lies in other modules ----------------------------------------------------------------
+    # -- in other modules --------------------------------------------------------------------------
 
     @checked()
     def lookup(self, path: bytes | str, *, follow: bool = True) -> Inode:
-        """Return the inode at an absolute path, as the kernel finds it, through the index.
+        """Return the inode at an absolute path, found through directory indexes like in the kernel.
 
-        Links on the way are followed, the last one only with ``follow``; none leads out of the
-        image. ``<12>`` is inode 12. Raises :class:`NotFoundError` where there is nothing.
+        Symbolic links are followed, the last one only with ``follow``; none leads out of the image.
+        ``<12>`` means inode 12. Raises :class:`NotFoundError` if there is no such file.
         """
         return lookup(self, path, follow=follow)
 
     @checked()
     def entries(self, directory: Inode) -> Iterator[Entry]:
-        """Yield the entries of a directory in the order in which they lie, ``.`` and ``..`` too."""
+        """Yield the entries of a directory in stored order, including ``.`` and ``..``."""
         return entries(directory)
 
     def units(self) -> Iterator[Unit]:
-        """Yield every unit of metadata by itself; see :mod:`ext4writer.ondisk.units`."""
+        """Yield each unit of metadata separately; see :mod:`ext4writer.ondisk.units`."""
         return units(self)
 
     def unit_runs(self) -> Iterator[UnitRun]:
-        """Yield the units of metadata, neighbours of one kind together."""
+        """Yield the units of metadata, with adjacent ones of one kind as a run."""
         return unit_runs(self)
 
     @checked()
@@ -418,7 +421,7 @@ class Image:
 
     @checked()
     def open(self, inode: Inode | bytes | str | int) -> FileReader:
-        """Return a raw file object over the content of a regular file or link, by path or inode.
+        """Return a raw file object for the content of a regular file or link, by path or inode.
 
         Raises :class:`ImageError` for anything else. :meth:`entries` lists a directory, and
         ``FileReader`` reads its blocks.
@@ -466,15 +469,16 @@ def open_image(
 
     ``source`` is the path of a file or block device, the bytes of an image, or an object with
     ``pread(count, offset)`` or with ``readinto`` and ``seek``. Each may be a qcow2 disk that needs
-    no other file. The file system begins at byte ``offset`` of the disk, or in ``partition`` of an
-    MBR or GPT disk, counted as Linux counts them.
-    ``superblock`` is the byte of a backup to use instead of the one at byte 1,024. With ``replay``
-    a journal that needs recovery is read through, in memory, with its fast commits, and orphans
-    count as what a recovery deletes or cuts. ``journal`` is the device of an external one.
+    no other file. The file system begins at byte ``offset`` of the disk or of ``partition``, a
+    partition of an MBR or GPT disk, numbered as in Linux. ``superblock`` is the byte of a backup to
+    use instead of the superblock at byte 1,024.
 
-    ``on_damage`` is called with each :class:`~ext4writer.DamageError` after which reading goes on,
-    wrong checksums among them; without it the first one is raised. Raises
-    :class:`~ext4writer.ImageError` for something other than ext2, ext3 or ext4,
+    With ``replay``, a journal that needs recovery is replayed in memory, with its fast commits, and
+    orphans are treated as deleted or truncated. ``journal`` is the device of an external journal.
+
+    ``on_damage`` is called with each :class:`~ext4writer.DamageError` after which reading
+    continues, such as wrong checksums; without it the first one is raised. Raises
+    :class:`~ext4writer.ImageError` if ``source`` is not ext2, ext3 or ext4,
     :class:`~ext4writer.DamageError` for an image that cannot be read, and
     :class:`~ext4writer.SourceError` for a file that cannot be opened.
     """
@@ -489,7 +493,7 @@ def open_image(
             size = store.size - offset
         if offset < 0 or size < SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE:
             _refuse_wrapping(store)
-            raise ImageError(store.name, f"has no room for a file system at byte {offset}")
+            raise ImageError(store.name, f"has no space for a file system at byte {offset}")
         if offset or size != store.size:
             store = Window(store, offset, size)
         at = SUPERBLOCK_OFFSET if superblock is None else superblock
@@ -516,7 +520,7 @@ def open_image(
 
 
 def _refuse_wrapping(store: Store) -> None:
-    """Raise :class:`ImageError` if what is there is compressed, or a disk of another kind."""
+    """Raise :class:`ImageError` if the data is compressed, or a disk in another format."""
     head = store.read(0, min(8, store.size))
     for magic, what in _WRAPPINGS:
         if head.startswith(magic):
@@ -524,7 +528,7 @@ def _refuse_wrapping(store: Store) -> None:
 
 
 def _backup_of(store: Store) -> int | None:
-    """The byte of the backup in group 1, for groups of the usual sizes."""
+    """The byte of the backup superblock in group 1, for the default group sizes; else None."""
     for log_block_size in range(7):
         size = EXT4_MIN_BLOCK_SIZE << log_block_size
         offset = (8 * size + (size == EXT4_MIN_BLOCK_SIZE)) * size
@@ -546,7 +550,7 @@ def _overlaid(
     block_size: int,
     blocks: dict[int, bytes],
 ) -> Image:
-    """An image with other bytes in some blocks."""
+    """An image in which ``blocks`` replace some blocks of the store."""
     overlay = Overlay(store, block_size, dict(blocks))
     image = Image(overlay, superblock_offset=superblock_offset, on_damage=on_damage)
     image.is_replayed = True

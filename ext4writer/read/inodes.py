@@ -47,7 +47,7 @@ KINDS = {
     S_IFIFO: "fifo",
     S_IFSOCK: "socket",
 }
-"""The ``S_IFMT`` bits of ``i_mode`` -> what that is called."""
+"""The ``S_IFMT`` bits of ``i_mode`` -> the name of that kind."""
 
 _FAST_SYMLINK_SIZE = 4 * EXT4_N_BLOCKS
 
@@ -62,7 +62,7 @@ _EXTRA = (
     *("i_crtime", "i_crtime_extra", "i_version_hi", "i_projid"),
 )
 _unpack = INODE_128.unpacker(*_OLD)
-# The fields above 128 bytes alone; those that i_extra_isize leaves out count as zero.
+# Only the fields after the first 128 bytes; those beyond i_extra_isize count as zero.
 _unpack_extra = INODE.unpacker(*_EXTRA)
 _EXTRA_MOST = INODE.size - EXT4_GOOD_OLD_INODE_SIZE
 _EXTRA_ISIZE = INODE.offset("i_extra_isize")
@@ -72,7 +72,7 @@ _CHECKSUM_LO, _CHECKSUM_HI = map(INODE.offset, INODE.parts("i_checksum"))
 def _has_checksum_hi(raw: bytes) -> bool:
     """Whether the checksum of an inode has a high half (lib/ext2fs/csum.c:ext2fs_inode_csum).
 
-    i_extra_isize decides that, even if it is more than there is.
+    i_extra_isize decides that, even if it is too large for the inode.
     """
     size = le16(raw, _EXTRA_ISIZE)
     return size >= _CHECKSUM_HI + 2 - EXT4_GOOD_OLD_INODE_SIZE
@@ -81,8 +81,8 @@ def _has_checksum_hi(raw: bytes) -> bool:
 class Inode:
     """One inode. Sizes are in bytes, times in nanoseconds since 1970, ``blocks`` in 512 bytes.
 
-    ``raw`` holds its bytes, ``offset`` is where they begin. A time that the inode has no room for
-    is None.
+    ``raw`` holds its bytes, and ``offset`` is the byte of the file system at which they begin. A
+    time that the inode is too small to hold is None.
     """
 
     mode: int
@@ -95,7 +95,7 @@ class Inode:
     version: int
     projid: int
     dtime: int
-    """As it is stored: seconds, or the next inode of the orphans' list."""
+    """``i_dtime`` as stored: seconds since 1970, or the next inode in the list of orphans."""
     file_acl: int
     blocks: int
     checksum: int
@@ -136,7 +136,7 @@ class Inode:
             _, checksum_hi, ctime_extra, mtime_extra, atime_extra, crtime, crtime_extra, version_hi,
             self.projid,
         ) = extra  # fmt: skip
-        # Halves are joined without calls here, as this is done for every inode.
+        # Halves are joined without calls, since this runs for every inode.
         self.checksum = checksum | (checksum_hi or high) << 16
         self.uid = uid | uid_high << 16
         self.gid = gid | gid_high << 16
@@ -158,7 +158,7 @@ class Inode:
 
     @property
     def record(self) -> Record:
-        """The declaration of this inode."""
+        """The record that declares this inode."""
         return INODE if self.image.format.has_extra_fields else INODE_128
 
     def wrong(self, field: str, problem: str, kind: DamageKind = "value") -> None:
@@ -166,7 +166,7 @@ class Inode:
         self.image.damage(self.error(field, problem, kind))
 
     def error(self, field: str, problem: str, kind: DamageKind = "value") -> DamageError:
-        """Return what says that a field of this inode is wrong."""
+        """Return an error which states that a field of this inode is wrong."""
         record = self.record
         return DamageError(
             record.name,
@@ -187,12 +187,12 @@ class Inode:
 
     @property
     def kind(self) -> str:
-        """``file``, ``directory``, ``symlink``, ...; ``unknown`` where the mode is of no kind."""
+        """``file``, ``directory``, ``symlink``, ...; ``unknown`` for an invalid mode."""
         return KINDS.get(self.file_type, "unknown")
 
     @property
     def flag_names(self) -> tuple[str, ...]:
-        """The names of the flags that are set; a bit without a name is named by its value."""
+        """The names of the flags that are set; bits without a name form one hexadecimal number."""
         known = tuple(name for bit, name in INODE_FLAGS.items() if self.flags & bit)
         rest = self.flags & ~sum(INODE_FLAGS)
         return (*known, f"{rest:#x}") if rest else known
@@ -219,7 +219,7 @@ class Inode:
 
     @property
     def is_fast_symlink(self) -> bool:
-        """Whether the target lies in ``i_block``."""
+        """Whether the target of the link is stored in ``i_block``."""
         # fs/ext4/inode.c:ext4_inode_is_fast_symlink
         fmt = self.image.format
         if not self.is_symlink or self.has_inline_data:
@@ -259,11 +259,11 @@ class Inode:
 
     @property
     def seed(self) -> int:
-        """Where the checksums of all metadata of this inode begin."""
+        """The seed of the checksums of all metadata of this inode."""
         return inode_seed(self.image.format.checksum_seed, self.ino, self.generation)
 
     def expected_checksum(self) -> tuple[int, int]:
-        """Return (what the checksum should be, a mask of the bits that are stored)."""
+        """Return (the right checksum, a mask of the bits that are stored)."""
         raw = bytearray(self.raw)
         raw[_CHECKSUM_LO : _CHECKSUM_LO + 2] = b"\0\0"
         mask = 0xFFFF
@@ -273,11 +273,11 @@ class Inode:
         return crc32c(self.seed, raw) & mask, mask
 
     def check(self) -> None:
-        """Report a checksum that is wrong, where there are any."""
+        """Report a wrong checksum, if the format has checksums."""
         if not self.image.format.metadata_csum:
             return
         expected, mask = self.expected_checksum()
-        # One that was never written has none (lib/ext2fs/csum.c:ext2fs_inode_csum_verify).
+        # An unused inode of zeros has none (lib/ext2fs/csum.c:ext2fs_inode_csum_verify).
         if self.checksum & mask != expected and any(self.raw[:EXT4_GOOD_OLD_INODE_SIZE]):
             self.wrong(
                 "l_i_checksum_lo", f"is {self.checksum & mask:#x} but should be {expected:#x}"
@@ -298,5 +298,5 @@ class Inode:
         return xattrs(self)
 
     def target(self) -> bytes:
-        """Return where a symbolic link leads."""
+        """Return the target of a symbolic link; raises :class:`NotFoundError` for other kinds."""
         return read_target(self)

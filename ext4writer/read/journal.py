@@ -1,7 +1,7 @@
-"""What a journal that was not recovered would put where, without writing anything.
+"""Replays a journal that was not recovered, without writing anything.
 
-Rules: fs/jbd2/recovery.c:do_one_pass. Three passes: find the last whole transaction, gather what is
-revoked, take the blocks. What fast commits add to that is in :mod:`.fast_commits`.
+Rules: fs/jbd2/recovery.c:do_one_pass. Three passes: find the last complete transaction, collect the
+revoked blocks, collect the blocks to write. Fast commits are in :mod:`.fast_commits`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _MAGIC = struct.pack(">I", JBD2_MAGIC_NUMBER)
 
 
 class BlockTag(NamedTuple):
-    """One block of a transaction: where it belongs, and how it lies in the journal."""
+    """One block of a transaction: its number in the file system, and how the journal stores it."""
 
     block: int
     flags: int
@@ -65,7 +65,7 @@ class BlockTag(NamedTuple):
 
 
 class Transaction(NamedTuple):
-    """A transaction that is whole. ``blocks`` pairs each tag with its block of the journal."""
+    """A complete transaction. ``blocks`` pairs each tag with its block of the journal."""
 
     sequence: int
     blocks: list[tuple[BlockTag, int]]
@@ -73,9 +73,9 @@ class Transaction(NamedTuple):
 
 
 class Scanned(NamedTuple):
-    """What lies in a log: whole transactions, and each of its blocks, by its number in the journal.
+    """The content of a log: complete transactions, and each block with its number in the journal.
 
-    The blocks of a transaction that was never committed are among them.
+    The blocks include those of a transaction that was never committed.
     """
 
     transactions: list[Transaction]
@@ -83,10 +83,10 @@ class Scanned(NamedTuple):
 
 
 class Journal:
-    """The journal of an image: the one inside, or ``device``, on which an external one lies.
+    """The journal of an image: the one inside, or the external one on ``device``.
 
-    ``image`` may be such a device itself. Raises :class:`ImageError` where there is none, or
-    another one; :class:`DamageError`.
+    ``image`` may itself be a journal device. Raises :class:`ImageError` if there is no journal or
+    it is that of another file system, and :class:`DamageError`.
     """
 
     def __init__(self, image: Image, device: Image | None = None) -> None:
@@ -97,8 +97,8 @@ class Journal:
         else:
             if device is not None:
                 _check_device(image, device)
-            # On a device the log's blocks are counted from the device's start, as
-            # jbd2_journal_bmap does; its superblock follows that of ext4.
+            # On a journal device, blocks of the log are counted from the start of the device, as
+            # in jbd2_journal_bmap. The journal's superblock follows that of ext4.
             self._places = _places_on_device(self.image)
             at = journal_device_start(self.image.block_size)
         self.offset = self._places[at] * self.image.block_size
@@ -129,13 +129,13 @@ class Journal:
         if self.has_fast_commits:
             self.end -= self.number("s_num_fc_blks") or JBD2_DEFAULT_FAST_COMMIT_BLOCKS
         if not 0 < self.first < self.end <= len(self._places):
-            raise self._error("s_maxlen", f"is {self.end}, and the journal has {len(self._places)}")
+            raise self._error("s_maxlen", f"is {self.end}, but the journal has {len(self._places)}")
         start = self.number("s_start")
         if start and not self.first <= start < self.end:
             raise self._error("s_start", f"is {start}")
 
     def _check_superblock(self, image: Image, data: bytearray) -> None:
-        """Report a wrong checksum, with which the kernel does not mount the file system."""
+        """Report a wrong checksum, which keeps the kernel from mounting the file system."""
         stored = self.number("s_checksum")
         expected = set_journal_superblock_checksum(data, 0)
         if stored != expected:
@@ -157,12 +157,12 @@ class Journal:
         return self.image.block(self._places[number])
 
     def place(self, number: int) -> int:
-        """Return the block of the image in which a block of the journal lies."""
+        """Return the block of the image that holds a block of the journal."""
         return self._places[number]
 
     def fast_commit_blocks(self) -> range:
-        """Return the blocks of the journal that are kept for fast commits."""
-        # fs/jbd2/journal.c:jbd2_fc_init: the first block past the log stays unused
+        """Return the blocks of the journal that are reserved for fast commits."""
+        # fs/jbd2/journal.c:jbd2_fc_init: the first block after the log stays unused
         if not self.has_fast_commits:
             return range(0)
         return range(self.end + 1, min(self.number("s_maxlen"), len(self._places)))
@@ -174,16 +174,16 @@ class Journal:
         return low_32(transactions[-1].sequence + 1)
 
     def transactions(self) -> list[Transaction]:
-        """Return the transactions to be recovered, oldest first; none for a journal at rest."""
+        """Return the transactions to recover, oldest first; none if the journal is clean."""
         return self.scanned().transactions
 
     def scanned(self) -> Scanned:
-        """Return the transactions to be recovered, and the blocks in which they lie."""
+        """Return the transactions to recover, and the blocks of the journal that hold them."""
         found: list[Transaction] = []
-        lying: list[tuple[int, UnitKind]] = []
+        used: list[tuple[int, UnitKind]] = []
         position, sequence = self.number("s_start"), self.number("s_sequence")
         if not position:
-            return Scanned(found, lying)
+            return Scanned(found, used)
         blocks: list[tuple[BlockTag, int]] = []
         revoked: list[int] = []
         summed: list[int] = []
@@ -198,32 +198,32 @@ class Journal:
             if kind == JBD2_DESCRIPTOR_BLOCK:
                 if self.has_checksums and not self._tail_is_right(data):
                     break
-                lying.append((here, UnitKind.JOURNAL_DESCRIPTOR))
+                used.append((here, UnitKind.JOURNAL_DESCRIPTOR))
                 summed.append(here)
                 for tag in self._tags(data):
                     if left <= 0:
                         break
                     blocks.append((tag, position))
-                    lying.append((position, UnitKind.JOURNAL_BLOCK))
+                    used.append((position, UnitKind.JOURNAL_BLOCK))
                     summed.append(position)
                     position, left = self._next(position), left - 1
             elif kind == JBD2_REVOKE_BLOCK:
                 if self.has_checksums and not self._tail_is_right(data):
                     break
-                lying.append((here, UnitKind.JOURNAL_REVOKE))
+                used.append((here, UnitKind.JOURNAL_REVOKE))
                 revoked += self.revoked_by(data)
             elif kind == JBD2_COMMIT_BLOCK:
                 if self.has_checksums and not self._commit_is_right(data):
                     break
                 if self.csum_v1 and not self._v1_is_right(data, summed):
                     break
-                lying.append((here, UnitKind.JOURNAL_COMMIT))
+                used.append((here, UnitKind.JOURNAL_COMMIT))
                 found.append(Transaction(sequence, blocks, revoked))
                 blocks, revoked, summed = [], [], []
                 sequence = low_32(sequence + 1)
             else:
                 break
-        return Scanned(found, lying)
+        return Scanned(found, used)
 
     def _next(self, position: int) -> int:
         return position + 1 if position + 1 < self.end else self.first
@@ -232,7 +232,7 @@ class Journal:
         return (tag for _, tag in self._placed_tags(data))
 
     def tag_places(self, data: bytes) -> list[int]:
-        """Return where each tag of a descriptor block begins, in bytes."""
+        """Return the byte of a descriptor block at which each tag begins."""
         return [at for at, _ in self._placed_tags(data)]
 
     def _placed_tags(self, data: bytes) -> Iterator[tuple[int, BlockTag]]:
@@ -241,7 +241,7 @@ class Journal:
         end = len(data) - (JOURNAL_BLOCK_TAIL.size if self.has_checksums else 0)
         at = JOURNAL_HEADER.size
         while at + size <= end:
-            # A tag that ends before its high half has zeros there.
+            # If a tag ends before its high half, the high half is zero.
             part = data[at : at + size].ljust(record.size, b"\0")
             if not self.is_64bit:
                 high = record.offset("t_blocknr_high")
@@ -258,7 +258,7 @@ class Journal:
             at += size + (0 if flags & JBD2_FLAG_SAME_UUID else UUID_SIZE)
 
     def revoked_by(self, data: bytes) -> list[int]:
-        """Return the blocks that a revoke block names."""
+        """Return the block numbers in a revoke block."""
         count = JOURNAL_REVOKE_HEADER.number(data, 0, "r_count")
         end = len(data) - (JOURNAL_BLOCK_TAIL.size if self.has_checksums else 0)
         width = 8 if self.is_64bit else 4
@@ -280,7 +280,7 @@ class Journal:
 
     def _v1_is_right(self, data: bytes, summed: list[int]) -> bool:
         """Whether a commit's checksum is that of the transaction's descriptors and blocks."""
-        # fs/jbd2/recovery.c:calc_chksums; all three fields are 0 where no checksum was made
+        # fs/jbd2/recovery.c:calc_chksums; all three fields are 0 if there is no checksum
         at = JOURNAL_COMMIT_HEADER.offset("h_chksum")
         stored = int.from_bytes(data[at : at + 4], "big")
         kind = JOURNAL_COMMIT_HEADER.number(data, 0, "h_chksum_type")
@@ -289,7 +289,7 @@ class Journal:
             return True
         if (kind, size) != (JBD2_CRC32_CHKSUM, JBD2_CRC32_CHKSUM_SIZE):
             return False
-        from ..ondisk.crc32 import crc32_be  # late, for hardly any journal has such checksums
+        from ..ondisk.crc32 import crc32_be  # late: hardly any journal has such checksums
 
         crc = CRC_START
         for number in summed:
@@ -297,7 +297,7 @@ class Journal:
         return crc == stored
 
     def tag_is_right(self, tag: BlockTag, sequence: int, data: bytes) -> bool:
-        """Whether a block is the one that its tag was made for; always without checksums."""
+        """Whether a block has the checksum in its tag; always true without checksums."""
         if not self.has_checksums:
             return True
         checksum = crc32c(crc32c(self.seed, struct.pack(">I", sequence)), data)
@@ -334,22 +334,22 @@ def _places_on_device(device: Image) -> Sequence[int]:
     """All blocks of a device."""
     count = min(device.blocks_count, device.store.size // device.block_size)
     if count <= journal_device_start(device.block_size):
-        raise ImageError(device.name, "has no room for a journal")
+        raise ImageError(device.name, "has no space for a journal")
     return range(count)
 
 
 class Replayed(NamedTuple):
-    """What recovery would do: blocks that it writes, and then the tags of fast commits."""
+    """The work of recovery: blocks to write, and then the tags of fast commits to apply."""
 
     blocks: dict[int, bytes]
     tags: list[Tag]
 
 
 def replayed(image: Image, device: Image | None = None) -> Replayed:
-    """Return what recovery would make of a file system.
+    """Return what recovery would change in a file system.
 
-    ``device`` holds the journal of an image that has none inside. A block that fails its checksum
-    is reported and left as it is.
+    ``device`` holds the journal of an image with an external journal. A block with a wrong checksum
+    is reported and not written.
     """
     journal = Journal(image, device)
     if not image.format.needs_recovery or not journal.number("s_start"):
@@ -361,8 +361,8 @@ def replayed(image: Image, device: Image | None = None) -> Replayed:
 
 
 def _blocks_of(image: Image, journal: Journal, transactions: list[Transaction]) -> dict[int, bytes]:
-    """Each block that whole transactions write, with what it would hold."""
-    # The number of a transaction wraps, so that its place in the log counts.
+    """Number -> bytes of each block that complete transactions write."""
+    # Sequence numbers wrap, so compare the positions of transactions in the log.
     revoked = {
         block: place
         for place, transaction in enumerate(transactions)
@@ -376,7 +376,7 @@ def _blocks_of(image: Image, journal: Journal, transactions: list[Transaction]) 
             data = journal.block(position)
             if not journal.tag_is_right(tag, transaction.sequence, data):
                 offset = journal.place(position) * image.block_size
-                text = f"is {tag.checksum:#x}, and not that of the block for {tag.block}"
+                text = f"is {tag.checksum:#x}, not that of the copy of block {tag.block}"
                 image.damage(DamageError("journal_block_tag", "t_checksum", offset, text))
                 continue
             if tag.flags & JBD2_FLAG_ESCAPE:

@@ -1,6 +1,6 @@
-"""From blocks of a file to blocks of the image: extent trees and block maps.
+"""Maps blocks of a file to blocks of the image: extent trees and block maps.
 
-Nothing here can loop: levels go down by one, and no block is part of one tree twice.
+Nothing here can loop: levels decrease by one, and no block may be in a tree twice.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _IN_INODE = (4 * EXT4_N_BLOCKS - EXTENT_HEADER.size) // EXTENT.size
 
 
 class FileExtent(NamedTuple):
-    """Neighbouring blocks of a file that are neighbours in the image, too."""
+    """Adjacent blocks of a file that are also adjacent in the image."""
 
     logical: int
     physical: int
     length: int
     unwritten: bool = False
-    """Allocated, and read as zeros."""
+    """Whether the blocks are allocated, but read as zeros."""
 
 
 class TreeBlock(NamedTuple):
@@ -53,24 +53,24 @@ class TreeBlock(NamedTuple):
 
     block: int
     level: int
-    """0 is what points at data."""
+    """0 for a leaf, which points to data."""
 
 
 def runs(inode: Inode) -> Iterator[FileExtent]:
-    """Yield the runs of a file, ascending; what is between them is a hole."""
+    """Yield the runs of a file, ascending; blocks between them are holes."""
     return (item for item in mapping(inode) if isinstance(item, FileExtent))
 
 
 def mapping(inode: Inode) -> Iterator[FileExtent | TreeBlock]:
-    """Yield the runs of a file, and each block of its tree before what it points at.
+    """Yield the runs of a file, and each block of its tree before the blocks it points to.
 
-    Inline data, short links, devices and the like have none. What is wrong is reported; what can
-    still be reached is yielded.
+    Inline data, short links, devices and other special files have none. Damage is reported, and
+    whatever can still be reached is yielded.
     """
     if inode.has_inline_data or inode.is_fast_symlink:
         return iter(())
     if inode.ino == EXT4_BAD_INO and not inode.mode:
-        # The list of bad blocks is no file, but mapped like one (lib/ext2fs/bb_inode.c).
+        # The list of bad blocks is not a file, but mapped like one (lib/ext2fs/bb_inode.c).
         return block_map(inode)
     if not (inode.is_file or inode.is_directory or inode.is_symlink):
         return iter(())
@@ -106,19 +106,20 @@ def _extent_tree(inode: Inode) -> Iterator[FileExtent | TreeBlock]:
                 logical, stored, high, low = _extent(node.data, at)
                 unwritten = stored > EXT_INIT_MAX_LEN
                 length = stored - EXT_INIT_MAX_LEN if unwritten else stored
-                physical = low | high << 32  # without a call, for each extent
+                physical = low | high << 32  # joined_32, without a call for each extent
                 problem = None
                 if not length:
                     problem = "ee_len", "is 0"
                 elif logical < next_logical:
                     problem = (
                         "ee_block",
-                        f"is {logical}, and blocks up to {next_logical} came before",
+                        f"is {logical}, but earlier extents map blocks up to {next_logical}",
                     )
                 elif logical + length - 1 > EXT_MAX_BLOCKS - 1:
                     problem = "ee_len", f"is {length}, past the last block that a file can have"
                 elif not image.has_blocks(physical, length):
-                    problem = "ee_start_lo", f"names {length} blocks from {physical} on"
+                    text = f"is {physical}, where a file cannot have {length} blocks"
+                    problem = "ee_start_lo", text
                 if problem is not None:
                     _wrong(inode, EXTENT, problem[0], node.offset + at, problem[1])
                     continue
@@ -132,10 +133,11 @@ def _extent_tree(inode: Inode) -> Iterator[FileExtent | TreeBlock]:
         _, low, high = _index(node.data, at)
         block = joined_32(low, high)
         if not image.has_blocks(block):
-            _wrong(inode, EXTENT_IDX, "ei_leaf_lo", node.offset + at, f"names block {block}")
+            problem_text = f"is {block}, where a tree cannot have a block"
+            _wrong(inode, EXTENT_IDX, "ei_leaf_lo", node.offset + at, problem_text)
             continue
         if block in seen:
-            problem_text = f"names block {block}, which the tree has already"
+            problem_text = f"is {block}, which is already in the tree"
             _wrong(inode, EXTENT_IDX, "ei_leaf_lo", node.offset + at, problem_text)
             continue
         seen.add(block)
@@ -157,7 +159,7 @@ def _wrong(
 
 
 def _node(inode: Inode, data: bytes, offset: int, depth: int | None) -> _Node | None:
-    """Read the header of a node; None where there is none. ``depth`` is None for the root."""
+    """Read the header of a node; None if it is invalid. ``depth`` is None for the root."""
     # fs/ext4/extents.c:__ext4_ext_check
     magic, entries, most, found = _header(data, 0)
     room = _IN_INODE if depth is None else entries_per_block(inode.image.block_size)
@@ -167,16 +169,16 @@ def _node(inode: Inode, data: bytes, offset: int, depth: int | None) -> _Node | 
     elif depth is None and found > EXT4_MAX_EXTENT_DEPTH:
         problem = "eh_depth", f"is {found}"
     elif most > room or not most:
-        problem = "eh_max", f"is {most}, and there is room for {room}"
+        problem = "eh_max", f"is {most}, but there is space for {room}"
     elif entries > most:
-        problem = "eh_entries", f"is {entries}, and there is room for {most}"
+        problem = "eh_entries", f"is {entries}, but there is space for {most}"
     elif not entries and (found if depth is None else depth):
-        problem = "eh_entries", "is 0 in a node that is no leaf"
+        problem = "eh_entries", "is 0 in an inner node"
     if problem is not None:
         _wrong(inode, EXTENT_HEADER, problem[0], offset, problem[1])
         return None
     if depth is not None and found != depth:
-        # The kernel refuses the node. The root says how deep the tree is, so that it can be read.
+        # The kernel refuses the node. The root states the depth of the tree, so it can be read.
         text = f"is {found} but should be {depth}"
         _wrong(inode, EXTENT_HEADER, "eh_depth", offset, text, "depth")
         found = depth
@@ -191,7 +193,7 @@ def _node(inode: Inode, data: bytes, offset: int, depth: int | None) -> _Node | 
 
 
 def block_map(inode: Inode) -> Iterator[FileExtent | TreeBlock]:
-    """Yield what the block map of an inode names, whatever its flags say.
+    """Yield the runs and blocks of the block map of an inode, whatever its flags are.
 
     Documentation/filesystems/ext4/ifork.rst, "Direct/Indirect Block Addressing".
     """
@@ -221,7 +223,7 @@ def _mapped_blocks(inode: Inode) -> Iterator[tuple[int, int] | TreeBlock]:
     unpack = struct.Struct(f"<{per_block}I").unpack
     seen: set[int] = set()
     logical = 0
-    # What is left to look at, the next one last: (block, level, offset of the word).
+    # A stack of (block, level, byte of its number), the next one last.
     at = inode.offset + _I_BLOCK
     levels = [0] * EXT4_NDIR_BLOCKS + [1, 2, 3]
     stack = [(word, level, at + 4 * i) for i, (word, level) in enumerate(zip(words, levels))]  # noqa: B905
@@ -232,10 +234,10 @@ def _mapped_blocks(inode: Inode) -> Iterator[tuple[int, int] | TreeBlock]:
             logical += per_block**level
             continue
         if not image.has_blocks(block) or (level and block in seen):
-            again = ", which the map has already" if block in seen else ""
+            why = "is already in the map" if block in seen else "a file cannot have"
             image.damage(
                 DamageError(
-                    "inode", "i_block", offset, f"names block {block}{again}", ino=inode.ino
+                    "inode", "i_block", offset, f"maps block {block}, which {why}", ino=inode.ino
                 )
             )
             logical += per_block**level

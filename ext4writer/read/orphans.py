@@ -1,4 +1,4 @@
-"""Inodes that wait to be deleted or cut by whoever may write to the image.
+"""Orphans: inodes that are to be deleted or truncated on the next writable mount.
 
 Rules: fs/ext4/orphan.c:ext4_orphan_cleanup and Documentation/filesystems/ext4/orphan.rst.
 """
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def has_orphans(image: Image) -> bool:
-    """Say whether the superblock says that there are some."""
+    """Whether there are orphans, according to the superblock."""
     return bool(image.number("s_last_orphan")) or image.format.orphan_present
 
 
 def orphans(image: Image) -> dict[int, int]:
-    """Return the inodes of the list and of the orphan file: each with its ``i_dtime``.
+    """Return the inodes in the list and in the orphan file: number -> ``i_dtime``.
 
-    The list ends where it names what is no inode, or one that it had before.
+    The value is 0 for those in the orphan file. The list ends at an invalid or a repeated number.
     """
     found: dict[int, int] = {}
     ino = image.number("s_last_orphan")

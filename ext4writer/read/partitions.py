@@ -28,7 +28,7 @@ _LOGICAL_MAX = 256
 
 
 class Partition(NamedTuple):
-    """One partition; ``offset`` and ``size`` are in bytes, ``number`` as Linux counts."""
+    """One partition; ``offset`` and ``size`` are in bytes, ``number`` is that of Linux."""
 
     number: int
     offset: int
@@ -39,7 +39,7 @@ class Partition(NamedTuple):
 
 
 def partitions(store: Store) -> list[Partition]:
-    """Return the partitions of a disk, ascending by number; none where there is no table."""
+    """Return the partitions of a disk, ascending by number; none if there is no table."""
     if store.size < 512:
         return []
     sector = store.read(0, 512)
@@ -60,7 +60,7 @@ def partitions(store: Store) -> list[Partition]:
 
 
 def _logical(store: Store, base: int) -> list[Partition]:
-    """The chain of tables in an extended partition; each names one partition and the next table."""
+    """Follow the chain of tables in an extended partition; each has one partition and a link."""
     found: list[Partition] = []
     seen: set[int] = set()
     at = base
@@ -108,7 +108,7 @@ def _gpt_entries(table: bytes, count: int, size: int, sector: int) -> list[Parti
 
 
 def partition(store: Store, number: int) -> Partition:
-    """Return one partition; :class:`ImageError` lists those that there are."""
+    """Return one partition; raise :class:`ImageError` that lists all if there is none."""
     found = partitions(store)
     for part in found:
         if part.number == number:

@@ -1,4 +1,4 @@
-"""The disk in a qcow2 file, of QEMU or of ours; it trusts nothing, and opens no other file.
+"""Reads the disk in a qcow2 file; trusts nothing, and opens no other file.
 
 Rules: docs/interop/qcow2.rst of QEMU.
 """
@@ -20,35 +20,35 @@ from .stores import Store
 
 MAGIC = b"QFI\xfb"
 HEADER = Struct(">4sIQIIQIIQ")
-"""Up to l1_table_offset."""
+"""The fields of the header up to l1_table_offset."""
 INCOMPATIBLE = Struct(">Q")
 INCOMPATIBLE_AT = 72
 CLUSTER_BITS = range(9, 22)
 L1_BYTES_MOST = 32 << 20
 """QCOW_MAX_L1_SIZE of QEMU's block/qcow2.h."""
 DIRTY = 1 << 0
-"""Counts of references may be wrong, and nothing that is read here."""
+"""Reference counts may be wrong; they are not read here."""
 OFLAG_COMPRESSED = 1 << 62
 OFLAG_ZERO = 1 << 0
 OFFSET_MASK = (1 << 56) - (1 << 9)
 SECTOR = 512
 WINDOW_BITS = -12
 KEPT_BYTES = 4 << 20
-"""Bytes of tables, and of unpacked clusters, that are kept."""
+"""The most bytes of tables, and of decompressed clusters, that are cached."""
 
 Kept = TypeVar("Kept", bytes, "array[int]")
 
 
 def is_qcow2(store: Store) -> bool:
-    """Whether ``store`` begins as a qcow2 file does."""
+    """Whether ``store`` begins like a qcow2 file."""
     return store.size >= HEADER.size and store.read(0, len(MAGIC)) == MAGIC
 
 
 class Qcow2Store(Store):
-    """What a guest sees of a qcow2 file."""
+    """The disk that a guest sees in a qcow2 file."""
 
     def __init__(self, inner: Store) -> None:
-        """Raises :class:`~ext4writer.ImageError` for what cannot be read without other files."""
+        """Raises :class:`~ext4writer.ImageError` for a disk that cannot be read, or not alone."""
         self.name = inner.name
         self.inner = inner
         header = HEADER.unpack(inner.read(0, HEADER.size))
@@ -65,18 +65,18 @@ class Qcow2Store(Store):
             if features & ~DIRTY:
                 raise self._wrong(
                     f"it has incompatible features {features & ~DIRTY:#x}, such as zstd or a "
-                    "data file; 'qemu-img convert -O raw' makes an image of it"
+                    "data file; convert it with 'qemu-img convert -O raw'"
                 )
         if bits not in CLUSTER_BITS:
-            raise self._wrong(f"clusters of 2^{bits} bytes")
+            raise self._wrong(f"it has clusters of 2^{bits} bytes")
         self.size = size
         self._cluster = 1 << bits
         self._entries = self._cluster // 8
         self._sectors_at = 62 - (bits - 8)
-        """The bit of a compressed entry from which on it counts sectors."""
+        """The first bit of the number of sectors in a compressed entry."""
         needed = ceil_div(size, self._cluster * self._entries)
         if needed > l1_size or needed * 8 > L1_BYTES_MOST:
-            raise self._wrong(f"its L1 table has {l1_size} entries, and {size} bytes need {needed}")
+            raise self._wrong(f"its L1 table has {l1_size} entries, but {size} bytes need {needed}")
         self._l1 = _numbers(inner.read(l1_offset, needed * 8))
         self._tables: OrderedDict[int, array[int]] = OrderedDict()
         self._unpacked: OrderedDict[int, bytes] = OrderedDict()
@@ -120,10 +120,10 @@ class Qcow2Store(Store):
         return not entry & OFFSET_MASK or bool(self._has_zeros and entry & OFLAG_ZERO)
 
     def _data(self, at: int, within: int, length: int) -> bytes:
-        """Bytes of a cluster of the file, whose last one may end with the file."""
+        """Bytes of a cluster of the file; the file may end inside its last cluster."""
         there = max(0, min(length, self.inner.size - at - within))
         if at >= self.inner.size:
-            raise self._wrong(f"a cluster lies at byte {at}, and the file ends before it")
+            raise self._wrong(f"it has a cluster at byte {at}, but the file ends before that")
         data = self.inner.read(at + within, there) if there else b""
         return data.ljust(length, b"\0")
 
@@ -145,7 +145,7 @@ class Qcow2Store(Store):
         return found
 
     def stored(self, start: int, end: int) -> Iterator[Span]:
-        """Yield the bytes of clusters that are there, neighbours together."""
+        """Yield the spans of clusters that are stored, with adjacent ones joined."""
         reach = self._cluster * self._entries
         first = position = start
         while position < end:

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from .image import Image
 
 ENTRIES = QT_TREEDEPTH
-"""The level of blocks of entries; the root of the tree has level 0."""
+"""The level of the blocks with entries; the root of the tree has level 0."""
 
 
 def quota_inodes(image: Image) -> dict[int, QuotaKind]:
-    """Return the kind of each quota file by its inode number."""
+    """Return inode number -> kind of each quota file."""
     fmt = image.format
     if not fmt.quota:
         return {}
@@ -36,17 +36,17 @@ def quota_inodes(image: Image) -> dict[int, QuotaKind]:
 
 
 def check_header(data: bytes, kind: QuotaKind) -> None:
-    """Raise ValueError unless ``data`` begins as a quota file of this kind and of version 1."""
+    """Raise ValueError unless ``data`` begins like a quota file of this kind and version 1."""
     if len(data) < 2 * QT_BLKSIZE or QUOTA_HEADER.number(data, 0, "dqh_magic") != kind.magic:
         raise ValueError("has no header")
     if QUOTA_HEADER.number(data, 0, "dqh_version") != 1:
-        raise ValueError("is not of version 1")
+        raise ValueError("does not have version 1")
 
 
 def tree_blocks(data: bytes) -> Iterator[tuple[int, int]]:
     """Yield each block of ``QT_BLKSIZE`` bytes below the header, with its level.
 
-    Raises ValueError where the tree leads out of the file or to one of its blocks again.
+    Raises ValueError if the tree leads out of the file, or twice to the same block of the tree.
     """
     yield from _below(data, QT_TREEOFF, 0, set())
 
@@ -55,7 +55,7 @@ def _below(data: bytes, block: int, level: int, seen: set[int]) -> Iterator[tupl
     if (block in seen and level < ENTRIES) or (block + 1) * QT_BLKSIZE > len(data):
         raise ValueError(f"has a tree that leads to block {block}")
     if block in seen:
-        # Each entry of a block is found through a reference of its own.
+        # A block of entries has one reference for each entry.
         return
     seen.add(block)
     yield block, level
@@ -66,7 +66,7 @@ def _below(data: bytes, block: int, level: int, seen: set[int]) -> Iterator[tupl
 
 
 def entry_offsets(data: bytes, block: int) -> Iterator[int]:
-    """Yield the offset of each entry in use in a block of entries."""
+    """Yield the byte of ``data`` at which each entry in use of a block of entries begins."""
     for place in range(ENTRIES_PER_BLOCK):
         at = block * QT_BLKSIZE + QUOTA_BLOCK_HEADER.size + place * QUOTA_ENTRY.size
         if any(data[at : at + QUOTA_ENTRY.size]):

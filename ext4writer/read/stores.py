@@ -1,4 +1,4 @@
-"""Where the bytes of an image come from: a file, a device, memory, or an object that can read."""
+"""Sources of the bytes of an image: a file, a device, memory, or an object that can read."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from ..spans import Span
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
 _SIZE_MOST = 1 << 63
-"""Where no file reaches, in bytes."""
+"""A size in bytes that no file has."""
 
 
 class HasBuffer(Protocol):
-    """What :class:`memoryview` takes, such as a ``mmap`` or an ``array``."""
+    """An object that :class:`memoryview` accepts, such as a ``mmap`` or an ``array``."""
 
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
 
 class CanPread(Protocol):
-    """What has ``pread`` as :func:`os.pread` has it, without the descriptor."""
+    """An object with a ``pread`` like :func:`os.pread`, without the descriptor."""
 
     def pread(self, count: int, offset: int, /) -> Buffer:
-        """Return up to ``count`` bytes from ``offset`` on; fewer only at the end."""
+        """Return up to ``count`` bytes at byte ``offset``; fewer only at the end."""
         ...
 
 
@@ -52,37 +52,38 @@ Source: TypeAlias = (
 
 
 class Store:
-    """Bytes at offsets. ``name`` is what errors call them, ``size`` counts them."""
+    """Bytes that can be read at offsets. ``name`` names them in errors; ``size`` is in bytes."""
 
     name: bytes
     size: int
     is_whole_file = False
-    """Whether it is all of a file, or of a memory; no device, partition or window."""
+    """Whether it is a complete regular file or buffer; not a device, partition or window."""
 
     def read(self, offset: int, count: int) -> bytes:
-        """Return ``count`` bytes from ``offset`` on; :class:`ImageError` where there are fewer."""
+        """Return ``count`` bytes at byte ``offset``; raise :class:`ImageError` if it has fewer."""
         if count < 0 or offset < 0 or offset + count > self.size:
             raise ImageError(
-                self.name, f"ends at byte {self.size}, and {count} bytes at {offset} are needed"
+                self.name, f"ends at byte {self.size}, but {count} bytes at {offset} are needed"
             )
         data = self._read(offset, count)
         if len(data) != count:
-            raise ImageError(self.name, f"gives {len(data)} of {count} bytes at {offset}")
+            raise ImageError(self.name, f"returns {len(data)} of {count} bytes at {offset}")
         return data
 
     def _read(self, offset: int, count: int) -> bytes:
         raise NotImplementedError
 
     def stored(self, start: int, end: int) -> Iterator[Span]:
-        """Yield the bytes that are no hole of the file, ascending.
+        """Yield the spans from ``start`` to ``end``, in bytes, that are not holes; ascending.
 
-        Holes are those that the host reports; they read as zeros. If it reports none, all is data.
+        Holes are those that the host reports; they read as zeros. If it reports none, everything is
+        data.
         """
         if start < end:
             yield Span(start, end)
 
     def close(self) -> None:
-        """Give back what :func:`open_store` opened."""
+        """Close what :func:`open_store` opened."""
 
 
 class FileStore(Store):
@@ -149,7 +150,7 @@ class ObjectStore(Store):
         name = getattr(source, "name", None)
         self.name = os.fsencode(name) if isinstance(name, str | bytes) else b"(image)"
         self._source = source
-        # What is a file has read and seek in any case, and a pread of another form, perhaps.
+        # A file object always has readinto and seek; a pread of its own may have other arguments.
         self._pread = None if isinstance(source, io.IOBase) else getattr(source, "pread", None)
         size = getattr(source, "size", None)
         if not isinstance(size, int):
@@ -157,9 +158,9 @@ class ObjectStore(Store):
         self.size = size
 
     def _end(self) -> int:
-        """How many bytes there are, for an object that does not say it: by asking for single ones.
+        """The size of an object that does not state it, found by reading single bytes.
 
-        Twice as far each time, up to a byte that is not there; then half the way to it.
+        The offset is doubled until there is no byte; then bisection finds the end.
         """
         least, most = 0, 1
         while most < _SIZE_MOST and self._has(most - 1):
@@ -198,7 +199,7 @@ class ObjectStore(Store):
 
 
 class Window(Store):
-    """A stretch of another store: a partition, or what begins at an offset."""
+    """A part of another store: a partition, or the bytes after an offset."""
 
     def __init__(self, store: Store, offset: int, size: int) -> None:
         self.name = store.name
@@ -219,7 +220,7 @@ class Window(Store):
 
 
 class Overlay(Store):
-    """A store with other bytes in some blocks, as a journal leaves them."""
+    """A store in which some blocks are replaced, as by the replay of a journal."""
 
     def __init__(self, store: Store, block_size: int, blocks: Mapping[int, bytes]) -> None:
         self.name = store.name
@@ -251,7 +252,7 @@ def open_store(source: Source) -> Store:
     """Return the bytes of ``source``.
 
     Raises :class:`~ext4writer.SourceError` for a file that cannot be opened, and
-    :class:`~ext4writer.ImageError` for what is nothing to read from.
+    :class:`~ext4writer.ImageError` for an object that cannot be read from.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return MemoryStore(source)
@@ -262,7 +263,7 @@ def open_store(source: Source) -> Store:
         path = os.fsencode(source)
         try:
             file = HeldFile(open_source(path), path)
-        except SourceChangedError as error:  # what sources say, which have seen the file before
+        except SourceChangedError as error:  # that it vanished, but it was never seen here
             raise SourceError(path, "cannot be read: No such file or directory") from error
         assert file.fd is not None
         status = os.fstat(file.fd)
@@ -270,12 +271,12 @@ def open_store(source: Source) -> Store:
         if is_regular or stat.S_ISBLK(status.st_mode):
             try:
                 size = os.lseek(file.fd, 0, os.SEEK_END)
-            except OSError as error:  # such as files of /proc, which have no end
+            except OSError as error:  # for example files in /proc, which have no size
                 raise ImageError(path, f"cannot be read: {error.strerror}") from error
             return FileStore(file, size, is_regular=is_regular)
         raise ImageError(path, "is neither a file nor a block device")
     if hasattr(source, "pread") or isinstance(source, CanReadInto):
         return ObjectStore(source)
-    with suppress(TypeError):  # what has bytes without being them: mmap, array, numpy's arrays
+    with suppress(TypeError):  # other objects with the buffer interface: mmap, array, numpy
         return MemoryStore(memoryview(source))
-    raise ImageError(repr(source)[:80], "is no path, no bytes, and has neither pread nor readinto")
+    raise ImageError(repr(source)[:80], "is neither a path nor bytes, and cannot pread or readinto")

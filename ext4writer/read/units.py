@@ -1,4 +1,4 @@
-"""All metadata of an image as units, the same as a writer lists for what it has planned."""
+"""All metadata of an image as units: the same list that a writer has for its plan."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 def unit_runs(image: Image) -> Iterator[UnitRun]:
     """Yield the units of all groups, ascending by group, then those of all inodes in use.
 
-    Nothing says how its bytes are made; they are read. A block that several inodes share, as
-    attribute blocks may be, comes once. A journal in a device of its own has its superblock, that
-    of the journal and the log.
+    Their ``make`` is None, since their bytes are read from the image. A block that several inodes
+    share, such as an attribute block, is yielded once. The units of a journal device are its
+    superblock, that of the journal, and the log.
     """
     if image.format.journal_dev:
         yield from _journal_device_units(image)
@@ -46,7 +46,7 @@ def unit_runs(image: Image) -> Iterator[UnitRun]:
 
 
 def _journal_device_units(device: Image) -> Iterator[UnitRun]:
-    """What lies on a journal's device, owned by no inode."""
+    """Yield the units of a journal device, which no inode owns."""
     yield UnitRun(UnitKind.SUPERBLOCK, 0, 0, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE)
     start = journal_device_start(device.block_size) * device.block_size
     if start + JOURNAL_SUPERBLOCK.size <= device.store.size:
@@ -55,7 +55,7 @@ def _journal_device_units(device: Image) -> Iterator[UnitRun]:
 
 
 def group_units(image: Image, group: int) -> Iterator[UnitRun]:
-    """Yield what lies at a fixed place in a group, and what its descriptor names."""
+    """Yield the units at fixed places in a group, and those that its descriptor refers to."""
     fmt, size = image.format, image.block_size
     if fmt.has_super(group):
         offset = fmt.super_offset(group)
@@ -80,11 +80,11 @@ def group_units(image: Image, group: int) -> Iterator[UnitRun]:
 
 
 def _descriptors(image: Image, group: int) -> Iterator[UnitRun]:
-    """The descriptors, or copies of them, that lie in a group."""
+    """Yield the descriptors that are stored in a group, including copies."""
     fmt, size = image.format, image.block_size
     per_block, groups = fmt.descs_per_block, image.counted_groups
     offset = (fmt.super_block(group) + 1) * size
-    # A damaged count of groups must not make more units than there are bytes for them.
+    # A damaged count of groups must not create more units than the image has bytes for.
     here = max(0, image.store.size - offset) // fmt.desc_size
     count = min(fmt.desc_blocks_together(group, groups) * per_block, groups, here)
     if count:
@@ -108,13 +108,13 @@ def _quota_inodes(image: Image) -> Collection[int]:
 
 
 def inode_units(inode: Inode, shared: set[int]) -> Iterator[UnitRun]:
-    """Yield the units of one inode; ``shared`` remembers the attribute blocks that came before."""
+    """Yield the units of one inode; ``shared`` collects the attribute blocks already yielded."""
     image = inode.image
     size = image.block_size
     tree = [item for item in inode.mapping() if isinstance(item, TreeBlock)]
     kind, first = UnitKind.INDIRECT_BLOCK, 0
     if inode.flags & EXT4_EXTENTS_FL:
-        # They are numbered by levels from the top down; the sort keeps the order in each.
+        # Nodes are numbered by level, from the root down; the sort keeps the order in each level.
         tree.sort(key=lambda item: -item.level)
         kind, first = UnitKind.EXTENT_BLOCK, 1
     for number, item in enumerate(tree, first):
@@ -178,7 +178,7 @@ def _log_units(image: Image, ino: int) -> Iterator[UnitRun]:
         expected = journal.sequence_after(scanned.transactions)
         last = max((tag.offset for tag in tags(journal, expected)), default=-1)
     except (DamageError, ImageError):
-        return  # whoever replays the journal hears of it
+        return  # replaying the journal reports the damage
     size = image.block_size
     for number, kind in scanned.blocks:
         yield UnitRun(kind, ino, number, journal.place(number) * size, size)
@@ -190,7 +190,7 @@ def _log_units(image: Image, ino: int) -> Iterator[UnitRun]:
 
 
 def units(image: Image) -> Iterator[Unit]:
-    """Yield every unit by itself, with the generation of the inode that owns it."""
+    """Yield each unit separately, with the generation of the inode that owns it."""
     generations: dict[int, int] = {}
     for run in unit_runs(image):
         of_inode = run.kind in _OF_INODES
@@ -212,4 +212,4 @@ _OF_INODES = {
     UnitKind.DX_NODE,
     UnitKind.ORPHAN_BLOCK,
 }
-"""Kinds whose checksums have the inode's number and generation in their seed."""
+"""Kinds whose checksum seed includes the inode's number and generation."""

@@ -1,4 +1,4 @@
-"""fs-verity: the descriptor and the Merkle tree past the end of a file, and what they say of it."""
+"""fs-verity: reads the descriptor and the Merkle tree past the end of a file, and checks them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _CHUNK = 1 << 20
 
 
 class Verity(NamedTuple):
-    """What the descriptor of a file says; ``descriptor`` is what the file's digest is made of."""
+    """The fs-verity metadata of a file. Sizes and offsets are in bytes of the file.
+
+    ``descriptor`` is the part of the descriptor that is hashed into the file's digest.
+    """
 
     tree: MerkleTree
     root_hash: bytes
@@ -36,9 +39,9 @@ class Verity(NamedTuple):
 
 
 def verity(inode: Inode) -> Verity | None:
-    """Return what fs-verity says of a file; None where it says nothing.
+    """Return the fs-verity metadata of a file; None for a file without verity.
 
-    Offsets are in bytes of the file. Raises :class:`DamageError` for a descriptor that is none.
+    Raises :class:`DamageError` for an invalid descriptor.
     """
     # fs/ext4/verity.c:ext4_get_verity_descriptor_location
     if not inode.flags & EXT4_VERITY_FL or not inode.is_file:
@@ -48,12 +51,12 @@ def verity(inode: Inode) -> Verity | None:
         end = reader.size
         size_at = end - DESC_SIZE_BYTES
         if size_at < start + FSVERITY_DESCRIPTOR.size:
-            raise _error(inode, "version", "lies in no block past the end of the file")
+            raise _error(inode, "version", "is missing: no block past the end of the file holds it")
         size = le32(reader.read_at(size_at, DESC_SIZE_BYTES))
         block_size = inode.image.block_size
         at = round_down(size_at - size, block_size)
         if not FSVERITY_DESCRIPTOR.size <= size <= _DESCRIPTOR_MAX or at < start:
-            raise _error(inode, "version", f"is said to have {size} bytes")
+            raise _error(inode, "version", f"is in a descriptor with a stated size of {size} bytes")
         data = reader.read_at(at, size)
     fields = FSVERITY_DESCRIPTOR.parse(data)
     algorithm = fields["hash_algorithm"]
@@ -65,13 +68,13 @@ def verity(inode: Inode) -> Verity | None:
     assert isinstance(version, int) and isinstance(data_size, int)
     name = _NAMES.get(algorithm)
     if version != 1 or name is None:
-        raise _error(inode, "hash_algorithm", f"is {algorithm} of version {version}")
+        raise _error(inode, "hash_algorithm", f"is {algorithm}, in version {version}")
     if not 10 <= log_size <= 16:
         raise _error(inode, "log_blocksize", f"is {log_size}")
     if salt_size > len(salt):
         raise _error(inode, "salt_size", f"is {salt_size}")
     if data_size != inode.size:
-        raise _error(inode, "data_size", f"is {data_size}, and i_size {inode.size}")
+        raise _error(inode, "data_size", f"is {data_size}, but i_size is {inode.size}")
     tree = MerkleTree(name, 1 << log_size, salt[:salt_size])
     return Verity(
         tree,
@@ -85,18 +88,18 @@ def verity(inode: Inode) -> Verity | None:
 
 
 def check(inode: Inode) -> Verity | None:
-    """Read a file and compare it with its tree; report what differs. None as :func:`verity`."""
+    """Read a file, compare it with its tree, and report differences; returns :func:`verity`."""
     found = verity(inode)
     if found is None:
         return None
     built, root_hash = found.tree.build(_pieces(inode))
     if root_hash != found.root_hash:
-        text = f"is {found.root_hash.hex()}, and that of the content {root_hash.hex()}"
+        text = f"is {found.root_hash.hex()}, but that of the content is {root_hash.hex()}"
         inode.image.damage(_error(inode, "root_hash", text))
     with FileReader(inode, past_end=True) as reader:
         stored = reader.read_at(found.tree_offset, len(built))
     if stored != built:
-        text = "is that of another tree than the one that is stored"
+        text = "is that of the content, but the stored tree differs"
         inode.image.damage(_error(inode, "root_hash", text))
     return found
 

@@ -1,4 +1,4 @@
-"""Paths: from one to an inode, and from the root to all of them."""
+"""Looks up a path, and walks over all paths below a directory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def lookup(image: Image, path: bytes | str, *, follow: bool = True) -> Inode:
             stack = stack[:-1] or stack
             continue
         if not here.is_directory:
-            raise NotFoundError(wanted, f"{name!r} is looked for in a {here.kind}")
+            raise NotFoundError(wanted, f"{name!r} is looked up in a {here.kind}")
         entry = find(here, name)
         if entry is None:
             raise NotFoundError(wanted, "no such file or directory")
@@ -58,7 +58,7 @@ def lookup(image: Image, path: bytes | str, *, follow: bool = True) -> Inode:
 
 
 class Found:
-    """A name below the directory where :func:`walk` began, and its inode."""
+    """A name that :func:`walk` found, and its inode; ``depth`` is 1 in the first directory."""
 
     __slots__ = ("depth", "entry", "inode", "parent")
 
@@ -74,7 +74,7 @@ class Found:
 
     @property
     def path(self) -> bytes:
-        """The path from the directory where the walk began, with a slash before each name."""
+        """The path from the directory where the walk began, with a slash before every name."""
         names = []
         here: Found | None = self
         while here is not None:
@@ -85,7 +85,7 @@ class Found:
 
     @property
     def is_path(self) -> bool:
-        """Whether the name can be part of a path; that of an encrypted file may not."""
+        """Whether the name can be part of a path; an encrypted name may not."""
         name = self.entry.name
         return b"/" not in name and b"\0" not in name
 
@@ -99,12 +99,13 @@ def walk(
     *,
     descend: Callable[[Found], bool] | None = None,
 ) -> Iterator[Found]:
-    """Yield everything below ``top``, a directory before what it holds.
+    """Yield everything below ``top``, a directory before its entries.
 
-    Entries come in the order in which they lie, without ``.`` and ``..``. Encrypted names are as
-    they lie, and may hold what no path can: see :attr:`Found.is_path`. A file of several names
-    comes under each. A directory comes once: where another entry names it again, that is reported,
-    and so are names that no path can hold. ``descend`` says whether to go into a directory.
+    Entries are yielded in stored order, without ``.`` and ``..``. Encrypted names are those that
+    are stored, and may hold bytes that no path can: see :attr:`Found.is_path`. A file with several
+    names is yielded under each name. A directory is yielded once; a second entry for it is reported
+    as damage, and so are names that no path can hold. ``descend`` decides whether to enter a
+    directory.
     """
     start = image.root if top is None else top
     seen = {start.ino}
@@ -116,7 +117,7 @@ def walk(
             continue
         if found.inode.is_directory:
             if found.inode.ino in seen:
-                text = f"is {found.inode.ino}, a directory that has a name already"
+                text = f"is {found.inode.ino}, a directory that already has a name"
                 _wrong(image, found.entry, "inode", text)
                 continue
             seen.add(found.inode.ino)
@@ -133,7 +134,7 @@ def _children(image: Image, directory: Inode, parent: Found | None, depth: int) 
                 _wrong(image, entry, "name_len", f"is of a second {name.decode()}")
             continue
         if (b"/" in name or b"\0" in name) and not directory.flags & EXT4_ENCRYPT_FL:
-            _wrong(image, entry, "name_len", f"is of the name {name!r}, which no path can hold")
+            _wrong(image, entry, "name_len", f"is that of {name!r}, which no path can hold")
             continue
         inode = image.try_inode(entry.ino)
         if inode is None:

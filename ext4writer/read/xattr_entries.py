@@ -1,4 +1,4 @@
-"""Extended attributes as they lie: entries inside the inode and in a block."""
+"""Extended attributes as stored: entries in the inode and in a block."""
 
 from __future__ import annotations
 
@@ -32,22 +32,25 @@ INLINE_DATA = (EXT4_XATTR_INDEX_SYSTEM, INLINE_DATA_NAME.partition(b".")[2])
 
 
 class Xattr(NamedTuple):
-    """One attribute as stored. ``name`` is without its prefix, ``offset`` that of the entry."""
+    """One attribute as stored. ``name`` is without its prefix.
+
+    ``offset`` is the byte of the entry in the file system.
+    """
 
     name_index: int
     name: bytes
     value: bytes
-    """Empty where the value lies in an inode of its own."""
+    """Empty if the value has its own inode."""
     value_ino: int
     value_size: int
     entry_hash: int
     offset: int
     value_offset: int
-    """Byte of the value in the file system; 0 where it lies in an inode of its own."""
+    """Byte of the value in the file system; 0 if the value has its own inode."""
 
 
 def in_inode(inode: Inode) -> list[Xattr]:
-    """Return the attributes that lie in the inode."""
+    """Return the attributes that are stored in the inode."""
     start = EXT4_GOOD_OLD_INODE_SIZE + inode.extra_isize
     raw = inode.raw
     if not inode.extra_isize or start + XATTR_IBODY_HEADER.size > len(raw):
@@ -60,12 +63,12 @@ def in_inode(inode: Inode) -> list[Xattr]:
 
 
 def in_block(inode: Inode) -> list[Xattr]:
-    """Return the attributes that lie in a block."""
+    """Return the attributes that are stored in a block."""
     block, image = inode.file_acl, inode.image
     if not block:
         return []
     if not image.has_blocks(block):
-        inode.wrong("i_file_acl_lo", f"names block {block}")
+        inode.wrong("i_file_acl_lo", f"is {block}, where attributes cannot have a block")
         return []
     data, offset = image.try_block(block), block * image.block_size
     if data is None:
@@ -88,7 +91,7 @@ def in_block(inode: Inode) -> list[Xattr]:
 
 
 def expected_checksum(inode: Inode, block: int, data: bytes) -> int:
-    """Return what the checksum of an attribute block should be."""
+    """Return the right checksum of an attribute block."""
     # fs/ext4/xattr.c:ext4_xattr_block_csum
     at = XATTR_HEADER.offset("h_checksum")
     crc = crc32c(inode.image.format.checksum_seed, struct.pack("<Q", block))
@@ -96,7 +99,10 @@ def expected_checksum(inode: Inode, block: int, data: bytes) -> int:
 
 
 def _entries(inode: Inode, data: bytes, first: int, base: int, offset: int) -> Iterator[Xattr]:
-    """Yield the entries from ``first`` on; offsets of values count from ``base``."""
+    """Yield the entries at byte ``first`` of ``data``; offsets of values are relative to ``base``.
+
+    ``offset`` is the byte of ``data`` in the file system.
+    """
     # fs/ext4/xattr.c:check_xattrs
     at, end = first, len(data)
     names_end = at
@@ -120,7 +126,7 @@ def _entries(inode: Inode, data: bytes, first: int, base: int, offset: int) -> I
                 continue
         elif size:
             if start < names_end or start + size > end:
-                text = f"is {value_at}, where a value of {size} bytes cannot lie"
+                text = f"is {value_at}, where a value of {size} bytes cannot be"
                 wrong(inode, XATTR_ENTRY, "e_value_offs", offset + at, text)
                 at += entry_size(name_len)
                 continue
@@ -136,12 +142,15 @@ def wrong(inode: Inode, record: Record, field: str, at: int, problem: str) -> No
 
 
 def all_xattrs(inode: Inode) -> list[Xattr]:
-    """Return all attributes as they lie, those in the inode first."""
+    """Return all attributes in stored order, those in the inode first."""
     return in_inode(inode) + in_block(inode)
 
 
 def inline_value(inode: Inode) -> tuple[bytes, int]:
-    """Return the part of inline data that lies in an attribute, and its byte; empty for none."""
+    """Return the part of inline data in an attribute, and its byte in the file system.
+
+    The part is empty if there is no such attribute.
+    """
     for xattr in in_inode(inode):
         if (xattr.name_index, xattr.name) == INLINE_DATA and not xattr.value_ino:
             return xattr.value, xattr.value_offset

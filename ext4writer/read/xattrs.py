@@ -1,4 +1,4 @@
-"""Extended attributes as the system call gives them, whatever holds their values."""
+"""Extended attributes as the system calls return them, wherever their values are stored."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ACLS = (EXT4_XATTR_INDEX_POSIX_ACL_ACCESS, EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT)
 
 
 def value_of(inode: Inode, xattr: Xattr) -> bytes | None:
-    """Return the value of an attribute, wherever it lies; None where it cannot be read."""
+    """Return the value of an attribute, wherever it is stored; None if it cannot be read."""
     if not xattr.value_ino:
         return xattr.value
     image = inode.image
@@ -43,10 +43,10 @@ def value_of(inode: Inode, xattr: Xattr) -> bytes | None:
 
 
 def xattrs(inode: Inode) -> dict[bytes, bytes]:
-    """Return name -> value as the system call gives them, in the order in which they lie.
+    """Return name -> value as the system calls do, in stored order.
 
-    Access control lists have the form of the system call. The attributes in which the format keeps
-    inline data and encryption contexts are not among them.
+    Access control lists have the format of the system calls. The attributes that hold inline data
+    and encryption contexts are left out.
     """
     found: dict[bytes, bytes] = {}
     for xattr in all_xattrs(inode):
@@ -71,7 +71,7 @@ def xattrs(inode: Inode) -> dict[bytes, bytes]:
 
 
 def encryption_context(inode: Inode) -> bytes | None:
-    """Return the context that says how an inode is encrypted."""
+    """Return the context that states how an inode is encrypted; None if there is none."""
     wanted = (EXT4_XATTR_INDEX_ENCRYPTION, ENCRYPTION_CONTEXT_NAME)
     for xattr in all_xattrs(inode):
         if (xattr.name_index, xattr.name) == wanted:

@@ -211,7 +211,7 @@ def test_hostile_links_and_sizes(tmp_path: Path, watch: Watch) -> None:
     (tmp_path / "base").mkdir()
     done = run("extract", path, "-C", tmp_path / "base/out")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "a directory that has a name already" in done.stderr
+    assert "a directory that already has a name" in done.stderr
     assert os.listdir(tmp_path / "base") == ["out"]
     assert os.readlink(tmp_path / "base/out/up") == "../.."
 

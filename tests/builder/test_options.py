@@ -329,7 +329,7 @@ def test_help_is_a_word_too(words: str) -> None:
         ("plan . --platform linux/arm64", 2, "--platform: is for container images"),
         ("plan . --users users", 2, "--users: is for manifests, and no SOURCE is one"),
         ("build . -o x.gzip", 1, "has the suffix .gzip of a format"),
-        ("info i.zst", 1, "is compressed; 'zstd -d' makes an image of it"),
+        ("info i.zst", 1, "is compressed; decompress it with 'zstd -d'"),
         ("plan i.zst", 1, "decompress an image first"),
         ("plan . --epoch 1700000000000", 2, "give seconds since 1970"),
     ],
