@@ -15,6 +15,7 @@ from ..planning.layout import ImagePlan
 from ..spans import Span
 
 _NEGATION = bytes([1]) + bytes(255)
+"""Translates a byte to 1 if it is 0, and to 0 otherwise."""
 
 
 class BitmapEmitter:
@@ -186,10 +187,11 @@ class BitmapEmitter:
             if last - first == high - 1 - low:
                 bits |= run_of_bits(first, high - low)
             else:
-                marks = bytearray(b"0" * per_group)
+                # The digits of a binary number, the last inode first: faster than many shifts.
+                digits = bytearray(b"0" * per_group)
                 for index in range(low, high):
-                    marks[per_group - inos[index] + base] = 0x31
-                bits |= int(marks, 2)
+                    digits[per_group - inos[index] + base] = ord("1")
+                bits |= int(digits, 2)
         for ino in layout.table.nameless_in(range(base + 1, base + per_group + 1)):
             bits |= 1 << ino - base - 1
         bits |= run_of_bits(per_group, 8 * layout.block_size - per_group)

@@ -80,7 +80,7 @@ class FastCommits:
         name = layout.table.name_of(index)
         return _Renamed(ino, layout.table.inos[parent], run.physical, name, before)
 
-    def _place(self, ino: int) -> int:
+    def _inode_offset(self, ino: int) -> int:
         """Return the byte offset of an inode in the image."""
         layout = self._layout
         group, row = divmod(ino - 1, layout.format.inodes_per_group)
@@ -90,9 +90,9 @@ class FastCommits:
     def _changed_blocks(self) -> list[int]:
         size = self._layout.block_size
         every = (change.ino for changes in self._commits for change in changes)
-        found = {self._place(ino) // size for ino in every}
+        found = {self._inode_offset(ino) // size for ino in every}
         for renamed in self._renamed.values():
-            found |= {renamed.block, self._place(renamed.directory) // size}
+            found |= {renamed.block, self._inode_offset(renamed.directory) // size}
         return sorted(found)
 
     def revert(self, right: dict[int, bytearray]) -> dict[int, bytes]:
@@ -106,7 +106,7 @@ class FastCommits:
         inodes: dict[int, bytes] = {}
 
         def place_of(ino: int) -> tuple[bytearray, int]:
-            block, at = divmod(self._place(ino), size)
+            block, at = divmod(self._inode_offset(ino), size)
             inodes[ino] = bytes(right[block][at : at + length])
             return right[block], at
 

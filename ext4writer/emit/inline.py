@@ -35,7 +35,7 @@ class InlineEmitter:
         self._layout = layout
         self._directories = directories
         self._packer = packer
-        # Contents share a buffer, each starting at a multiple of this many bytes.
+        # Contents share a buffer, each starting at a multiple of this many bytes, a power of two.
         self._stride = 1 << max(0, layout.format.inline_most - 1).bit_length()
         self._empty: dict[int | None, bytes] = {}
 

@@ -171,7 +171,7 @@ class JournalLog:
 
     def _log(self) -> Iterator[UnitRun]:
         size = self._size
-        places, last = self._places, log_length(self._layout)
+        places, last = self._physical_blocks, log_length(self._layout)
         position = self._state.start
         summed: list[Make] = []
         for block in log_blocks(self._state, self._shape):
@@ -191,7 +191,7 @@ class JournalLog:
             position = position + 1 if position < last else 1
 
     @cached_property
-    def _places(self) -> list[int]:
+    def _physical_blocks(self) -> list[int]:
         """By logical block of the journal: its block in the image."""
         runs = self._layout.placement.system[EXT4_JOURNAL_INO].runs
         return [block for run in runs for block in range(run.physical, run.physical + run.length)]
@@ -204,7 +204,7 @@ class JournalLog:
                 UnitKind.FAST_COMMIT,
                 EXT4_JOURNAL_INO,
                 number,
-                self._places[number] * size,
+                self._physical_blocks[number] * size,
                 size,
                 make=partial(self._tags.__getitem__, number - first),
             )

@@ -44,7 +44,7 @@ def check_arguments(tree: object, spec: object) -> None:
         raise SpecError("spec", f"is a {type(spec).__name__}, not a Spec; write Spec(size=...)")
 
 
-def take_nodes(tree: Tree) -> bool:
+def convert_nodes(tree: Tree) -> bool:
     """Convert all attributes of nodes to the right types if their meaning is unambiguous.
 
     Returns whether any has changed. Raises :class:`TreeError` for the first that has no meaning,
@@ -60,7 +60,7 @@ def take_nodes(tree: Tree) -> bool:
         if not isinstance(node, Node):
             raise TreeError(path, f"is {node!r:.80}, which is not a Node")
         check_kind(path, node)
-        changed |= _take_node(path, node)
+        changed |= _convert_node(path, node)
         if isinstance(node, Directory) and node not in seen:
             seen.add(node)
             if not isinstance(node.children, Mapping):
@@ -92,7 +92,7 @@ def check_kind(path: bytes, node: Node) -> None:
         )
 
 
-def _take_node(path: bytes, node: Node) -> bool:
+def _convert_node(path: bytes, node: Node) -> bool:
     given = {name: getattr(node, name) for name in ATTRIBUTES}
     taken = attributes_of(path, given)
     changed = False

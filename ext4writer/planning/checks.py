@@ -99,7 +99,7 @@ def read_attributes(table: InodeTable, fmt: Format) -> None:
         table.with_xattrs.extend(compress(range(low, high), map(_xattrs, some)))
         with_flags.extend(compress(range(low, high), map(_flags_and_project, some)))
     modes = _modes(permissions, table.types) if len(permissions) == len(nodes) else None
-    if modes is None or _may_hold_no_id(table.uids) or _may_hold_no_id(table.gids):
+    if modes is None or _may_contain_no_id(table.uids) or _may_contain_no_id(table.gids):
         _refuse_out_of_range(table)
     assert modes is not None
     table.modes = modes
@@ -138,7 +138,7 @@ def _modes(permissions: array[int], types: bytes) -> array[int] | None:
     return array("H", bytes(modes))
 
 
-def _may_hold_no_id(ids: array[int]) -> bool:
+def _may_contain_no_id(ids: array[int]) -> bool:
     """Whether ``ids`` contains the bytes of the invalid ID; they may also straddle two IDs."""
     return _NO_ID in ids.tobytes()
 

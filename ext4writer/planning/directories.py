@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..arithmetic import ceil_div
+from ..bits import high_32
 from ..errors import display_path
 from ..late_dataclasses import NamedTuple
 from ..ondisk.dirent import EXT4_DIR_PAD, EXT4_NAME_LEN, rec_len
@@ -322,12 +323,13 @@ def _plan_index(
     starts = _fill_blocks(ordered_words, rules.capacity, policy, rules.capacity)
     hashes = array("I", [0])
     for start in starts[1:-1]:
-        first, before = keys[order[start]] >> 32, keys[order[start - 1]] >> 32
+        # The high half of a key is the hash; the index does not store the minor hash.
+        first, before = high_32(keys[order[start]]), high_32(keys[order[start - 1]])
         # fs/ext4/namei.c:do_split, "continued": the low bit means that the last leaf has it, too.
         hashes.append(first | (first == before))
     slack = NO_SLACK
     if not policy.sequential:
-        lasts = [keys[order[end - 1]] >> 32 if names else 0 for end in starts[1:]]
+        lasts = [high_32(keys[order[end - 1]]) if names else 0 for end in starts[1:]]
         starts, hashes = _with_empty_leaves(starts, hashes, lasts, policy)
         slack = _choose_slack(ordered_words, starts, rules.capacity, policy, has_dots=False)
     fmt = rules.format
@@ -365,7 +367,7 @@ def _with_empty_leaves(
     for leaf, (end, last) in enumerate(zip(starts[1:], lasts, strict=True)):
         new_starts.append(end)
         new_hashes.append(hashes[leaf])
-        # Bit 0 of a hash marks entries that continue in the next leaf.
+        # Bit 0 of a hash marks entries that continue in the next leaf, so hashes are even.
         free = last + 2 & ~1
         until = hashes[leaf + 1] & ~1 if leaf + 1 < len(hashes) else HASH_END
         for hashed in range(free, until, 2)[: policy.empty_blocks()]:

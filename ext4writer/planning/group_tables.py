@@ -11,11 +11,10 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 
+from ..bits import low_32
 from ..late_dataclasses import NamedTuple
 from ..ondisk.format import Format
 from ..spans import Span, joined
-
-_MASK_32 = (1 << 32) - 1
 
 
 class Tables(NamedTuple):
@@ -65,8 +64,9 @@ def place_in_group(
     try:
         if stride:
             start = free.find(first, last, 1) + table_blocks
-            room = last - start + 1
-            start += (stride * group & _MASK_32) % room if room > 0 else 0
+            searched = last - start + 1
+            # In mke2fs, stride and group have 32 bits, and so has their product.
+            start += low_32(stride * group) % searched if searched > 0 else 0
             if start >= last:
                 start = first
         places = []

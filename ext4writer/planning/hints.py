@@ -72,14 +72,14 @@ class Hints(NamedTuple):
             raise SpecError(
                 "base",
                 f"has blocks of {self.block_size} bytes and this image {spec.block_size}; "
-                f"ask for a block_size of {self.block_size}",
+                f"choose a block_size of {self.block_size}",
                 "block_size",
             )
         if fmt.blocks_per_cluster != self.blocks_per_cluster:
             raise SpecError(
                 "base",
                 f"has clusters of {self.blocks_per_cluster * self.block_size} bytes and this image "
-                f"{fmt.cluster_size}; ask for the same cluster_size, with bigalloc",
+                f"{fmt.cluster_size}; choose the same cluster_size, with bigalloc",
                 "cluster_size",
             )
         if spec.policy is not None and spec.policy.name != "default":

@@ -47,8 +47,8 @@ class Task(NamedTuple):
 class HoleSearch:
     """A running search; :func:`searching` starts it.
 
-    Other processes search while this one does something else, as long as it calls :meth:`go_on`
-    from time to time.
+    Other processes search while this one does something else, as long as it calls
+    :meth:`submit_tasks` from time to time.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class HoleSearch:
         """Tasks that only this process can read."""
         self._found: list[Found] = []
 
-    def go_on(self) -> None:
+    def submit_tasks(self) -> None:
         """Give the other processes more tasks, if there are any."""
         self._share_out(FULL_LOAD)
 

@@ -33,6 +33,7 @@ from .policy import DEFAULT_POLICY
 from .spec import DEFAULT_FREE, Spec
 
 _NO_TIME = MIN_TIME_NS - 1 & MASK_64
+"""Stands for a missing time: no time that is written has this value."""
 
 _PIECE_BYTES = 1 << 20
 

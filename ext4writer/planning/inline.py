@@ -30,13 +30,13 @@ class InlinePlan:
 
     most: int
     """Bytes of content that an inode holds."""
-    rooms: dict[int, int] = field(default_factory=dict)
+    attribute_sizes: dict[int, int] = field(default_factory=dict)
     """By node index: bytes that entry and value of ``system.data`` need."""
     directories: dict[int, InlineDirectory] = field(default_factory=dict)
     """By node index: the plans of the directories among them."""
 
     def __contains__(self, index: object) -> bool:
-        return index in self.rooms
+        return index in self.attribute_sizes
 
     def fill(self, index: int, left: int) -> None:
         """Extend the value of a directory, if it has one, by the ``left`` bytes of its inode.
@@ -45,13 +45,13 @@ class InlinePlan:
         """
         planned = self.directories.get(index)
         if planned is not None and planned.value_bytes:
-            value_bytes = self.rooms[index] - _ENTRY + left
+            value_bytes = self.attribute_sizes[index] - _ENTRY + left
             value_bytes = min(value_bytes, self.most - EXT4_MIN_INLINE_DATA_SIZE)
             self.directories[index] = planned._replace(value_bytes=value_bytes)
 
     def discard(self, index: int) -> None:
         """Store a node in blocks instead."""
-        del self.rooms[index]
+        del self.attribute_sizes[index]
         self.directories.pop(index, None)
 
 
@@ -68,7 +68,7 @@ def plan_inline(table: InodeTable, fmt: Format, policy: LayoutPolicy) -> InlineP
         # fs/ext4/verity.c:ext4_begin_enable_verity: the tree is past the end of a file in blocks.
         is_verified = table.flags.get(index, 0) & FS_VERITY_FL
         if policy.inline(table.sizes[index]) and not is_verified:
-            plan.rooms[index] = _room(table.sizes[index])
+            plan.attribute_sizes[index] = _attribute_size(table.sizes[index])
     value_most = most - EXT4_MIN_INLINE_DATA_SIZE
     end = 0
     for index, names in zip(table.directories, table.names, strict=True):
@@ -81,7 +81,7 @@ def plan_inline(table: InodeTable, fmt: Format, policy: LayoutPolicy) -> InlineP
         planned = plan_inline_directory(names, lengths, value_most, policy)
         if planned is not None:
             plan.directories[index] = planned
-            plan.rooms[index] = _ENTRY + planned.value_bytes
+            plan.attribute_sizes[index] = _ENTRY + planned.value_bytes
     return plan
 
 
@@ -98,5 +98,5 @@ def _small(table: InodeTable, fmt: Format) -> Iterator[int]:
     yield from (index for index in links if FAST_SYMLINK_MAX < sizes[index] <= most)
 
 
-def _room(size: int) -> int:
+def _attribute_size(size: int) -> int:
     return _ENTRY + value_size(max(0, size - EXT4_MIN_INLINE_DATA_SIZE))

@@ -16,7 +16,7 @@ from .spec import Spec
 _TIMES = [row.name for row in ATTRIBUTES.values() if row.is_time and row.may_be_none]
 
 
-def without_made(tree: Tree, spec: Spec) -> Tree:
+def without_added(tree: Tree, spec: Spec) -> Tree:
     """Return ``tree`` without a lost+found that equals the one that would be added."""
     own = tree.root.children.get(LOST_AND_FOUND)
     if not spec.lost_and_found or type(own) is not Directory or not _is_plain(own):

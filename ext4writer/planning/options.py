@@ -117,7 +117,9 @@ class Option(Generic[Value, Given]):
         return self.default
 
     def __set__(self, spec: object, value: Given) -> None:
-        raise AttributeError("options cannot be changed; dataclasses.replace() makes another Spec")
+        raise AttributeError(
+            "options cannot be changed; dataclasses.replace() creates another Spec"
+        )
 
     def taken(self, name: str, given: Any) -> Value:
         """Convert ``given``; raises :class:`SpecError` if it is invalid."""

@@ -26,7 +26,7 @@ from ..ondisk.journal import JOURNAL_MIN_FS_BLOCKS
 from ..progress import Cancel, Progress, ProgressCallback, check_cancelled
 from ..spans import Run
 from ..tree import Loss, Node, Tree
-from .arguments import check_arguments, take_nodes
+from .arguments import check_arguments, convert_nodes
 from .checks import fit_times, read_attributes
 from .contents import LARGE_FILE_BYTES, DataBlocks, count_blocks, leave_holes
 from .directories import (
@@ -45,7 +45,7 @@ from .inline import InlinePlan, plan_inline
 from .inode_choices import InodeChoices, choose_for_inodes, choose_for_tables
 from .inodes import ROOT, InodeTable, number_inodes
 from .layout import ImagePlan
-from .lost_and_found import without_made
+from .lost_and_found import without_added
 from .mapping import DataMapping, mapping_of
 from .placement import Demand
 from .policy import DEFAULT_POLICY, LayoutPolicy
@@ -132,7 +132,7 @@ def _plan_of_nodes(
         return _plan(tree, spec, hints, processes, progress, cancel)
     except (TypeError, AttributeError, AssertionError, LookupError, OverflowError):
         # A bug in this library, unless the caller put values of wrong types into nodes.
-        if not take_nodes(tree):
+        if not convert_nodes(tree):
             raise
         return _plan(tree, spec, hints, processes, progress, cancel)
 
@@ -145,7 +145,7 @@ def _plan(
     progress: ProgressCallback | None,
     cancel: Cancel | None,
 ) -> ImagePlan:
-    tree = without_made(tree, spec)
+    tree = without_added(tree, spec)
     fmt = format_of(spec)
     keeper: Keeper | None = None
     if hints is not None:
@@ -169,27 +169,27 @@ def _plan(
         as_pool(processes) as pool,
         _searching(table.nodes, candidates, spec, pool, cancel) as search,
     ):
-        _go_on(search)
+        _submit_tasks(search)
         times, epoch, losses = fit_times(tree, table, spec)
         volume_uuid, hash_seed = derive_identity(table, times, spec)
-        _go_on(search)
+        _submit_tasks(search)
         contexts = _encryption_contexts(spec, table, fmt, volume_uuid)
         inline = plan_inline(table, fmt, policy)
         xattrs = _plan_xattrs(table, fmt, policy, inline, contexts)
-        data.leave_inline(inline.rooms)
+        data.leave_inline(inline.attribute_sizes)
         orphans = _plan_orphans(policy, spec, fmt, table, inline, xattrs)
         table.value_inos = range(table.last_ino + 1, table.last_ino + 1 + len(xattrs.values))
         choices = InodeChoices()
         if type(policy) is not LayoutPolicy:
             area = xattrs.inside_of
-            choices = choose_for_inodes(table, fmt, policy, times, area, inline.rooms)
+            choices = choose_for_inodes(table, fmt, policy, times, area, inline.attribute_sizes)
         rules = DirectoryRules(
             format=fmt,
             hash_seed=unpack("<4I", hash_seed.bytes),
             hash_version=HASH_ALGS[spec.hash_alg],
             strict=spec.encoding_flags == "strict",
         )
-        _go_on(search)
+        _submit_tasks(search)
         rulebook = _rulebook(table, rules)
         directories = _plan_directories(
             table, rulebook, policy, data, inline, spec.lost_and_found_size, cancel
@@ -213,7 +213,7 @@ def _plan(
     if type(policy) is not LayoutPolicy:
         size = (spec.size or 0) // spec.block_size
         cut = [index for index, _ in orphans.truncated] if orphans is not None else []
-        whole = {*inline.rooms, *shared, *cut}
+        whole = {*inline.attribute_sizes, *shared, *cut}
         files = choose_for_files(table, data, fmt, policy, whole, size)
     clusters = mapping.cluster_counts(files.counts, files.ranges)
     demand = Demand(
@@ -230,7 +230,7 @@ def _plan(
         node_entries=_node_entries(fmt, policy),
         block_mapped=files.block_mapped,
         unwritten=files.unwritten,
-        first=_made_first(spec, table, clusters) if policy.sequential and hints is None else (),
+        first=_first_nodes(spec, table, clusters) if policy.sequential and hints is None else (),
     )
     if keeper is None:
         solution = _solve(spec, demand, _inodes(table, spec), policy, data, mapping)
@@ -273,7 +273,7 @@ def _plan(
         placement=solution.placement,
         directories=directories,
         directory_rules=rules,
-        inline=inline.rooms,
+        inline=inline.attribute_sizes,
         xattrs=xattrs,
         groups=groups,
         free_ranges=free_ranges,
@@ -293,7 +293,7 @@ def _plan(
     return _with_states(plan, policy)
 
 
-def _made_first(spec: Spec, table: InodeTable, clusters: Sequence[int]) -> tuple[FirstNode, ...]:
+def _first_nodes(spec: Spec, table: InodeTable, clusters: Sequence[int]) -> tuple[FirstNode, ...]:
     """Return the directories that mke2fs creates first, if the image is laid out as by mke2fs."""
     if spec.group_tables != "mke2fs":
         return ()
@@ -314,7 +314,7 @@ def _plan_orphans(
         return None
     from .states.orphan_planning import plan_orphans  # imported late: few images have any
 
-    orphans = plan_orphans(policy, spec, fmt, table, {*inline.rooms, *xattrs.block_of})
+    orphans = plan_orphans(policy, spec, fmt, table, {*inline.attribute_sizes, *xattrs.block_of})
     return orphans if any(orphans) else None
 
 
@@ -490,9 +490,9 @@ def _searching(
         yield search
 
 
-def _go_on(search: HoleSearch | None) -> None:
+def _submit_tasks(search: HoleSearch | None) -> None:
     if search is not None:
-        search.go_on()
+        search.submit_tasks()
 
 
 def _find_holes(
@@ -552,18 +552,18 @@ def _plan_xattrs(
     """Place all attributes; remove from ``inline`` content that leaves no space for them."""
     planner = XattrPlanner(fmt, policy)
     for index in inline.directories:
-        inline.fill(index, fmt.xattr_room - inline.rooms[index])
+        inline.fill(index, fmt.xattr_room - inline.attribute_sizes[index])
     if table.with_xattrs and not fmt.ext_attr:
         path = table.path_of(table.with_xattrs[0])
         raise TreeError(path, "has extended attributes; they need the feature ext_attr")
     # Every file of a tree may have a label, so this loop does as little as possible.
-    nodes, types, rooms, link = table.nodes, table.types, inline.rooms, DT_LNK
+    nodes, types, sizes, link = table.nodes, table.types, inline.attribute_sizes, DT_LNK
     for index in table.with_xattrs:
         xattrs = nodes[index].xattrs or {}
         if contexts and index in contexts:
             xattrs = {**xattrs, ENCRYPTION_CONTEXT: contexts[index]}
         path_of = partial(table.path_of, index)
-        kept = rooms.get(index, 0) if rooms else 0
+        kept = sizes.get(index, 0) if sizes else 0
         left = planner.add(index, xattrs, path_of, types[index] == link, kept)
         if not kept:
             continue
@@ -650,7 +650,7 @@ def _check_lost_and_found(size: int, fmt: Format) -> None:
     most = fmt.max_blocks * fmt.block_size
     problem = ""
     if size >= LARGE_FILE_BYTES and not fmt.large_dir:
-        problem = "is 2 GiB or more, which needs the feature large_dir; add that, or ask for less"
+        problem = "is 2 GiB or more, which needs the feature large_dir; add that, or choose less"
     elif size > most:
         problem = f"is more than {most}, the size of the largest image"
     if problem:

@@ -43,7 +43,7 @@ class LayoutPolicy:
         return f"<{type(self).__name__} {self.name}>"
 
     def fresh(self) -> LayoutPolicy:
-        """Return a policy that makes the same choices from the start, whatever happened so far."""
+        """Return a policy that makes the same choices from the start, whatever was asked so far."""
         return self
 
     def inode_numbers(self, count: int, first: int) -> Sequence[int] | None:  # noqa: ARG002

@@ -266,7 +266,7 @@ PROFILES: dict[str, Profile] = {
         ),
         Profile(
             "android",
-            "partitions of Android, with what its mke2fs gives them and no journal",
+            "Android partitions, with the features of its mke2fs and no journal",
             _ANDROID,
             readers=(FUSE2FS, DEBUGFS),
             needs=("extent",),
@@ -281,7 +281,7 @@ PROFILES: dict[str, Profile] = {
         ),
         Profile(
             "ext3",
-            "what the ext3 driver of Linux mounts: ext2 with a journal, from 2048 blocks on",
+            "what the ext3 driver of Linux mounts: ext2 with a journal, for 2048 blocks or more",
             TYPES["ext3"],
             readers=_all_but(DISSECT, EXT4),
             needs=("has_journal",),

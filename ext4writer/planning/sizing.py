@@ -94,7 +94,7 @@ def solve(spec: Spec, demand: Demand, inodes: Inodes, policy: LayoutPolicy) -> S
     if spec.first_meta_bg > fmt.first_meta_bg:
         raise SpecError(
             "first_meta_bg",
-            f"{spec.first_meta_bg} blocks of descriptors are more than the image has; ask for "
+            f"{spec.first_meta_bg} blocks of descriptors are more than the image has; choose "
             f"{fmt.first_meta_bg} at most",
         )
     return solution
@@ -137,7 +137,7 @@ def _with_meta_bg(fmt: Format, groups: int) -> Format:
         raise SpecError(
             "first_meta_bg",
             f"{fmt.of_groups(groups).first_meta_bg} blocks of descriptors would fill a group of "
-            f"{fmt.blocks_per_group} blocks; ask for less than {fmt.blocks_per_group * 3 // 4}",
+            f"{fmt.blocks_per_group} blocks; choose less than {fmt.blocks_per_group * 3 // 4}",
         )
     return fmt.with_meta_bg()
 
@@ -170,7 +170,7 @@ def _inodes_per_group(spec: Spec, fmt: Format, inodes: int, groups: int) -> int:
         raise SpecError(
             "inode_ratio",
             f"{ratio} would put {wanted} inodes into a group, which holds "
-            f"{fmt.max_inodes_per_group}; ask for "
+            f"{fmt.max_inodes_per_group}; choose "
             f"{ceil_div(group_bytes, fmt.max_inodes_per_group)} bytes or more",
         )
     # s_inodes_count has 32 bits.
@@ -465,7 +465,7 @@ def _check_groups(option: str, fmt: Format, groups: int) -> None:
 
 def _too_many_blocks(option: str, problem: str, fmt: Format) -> SpecError:
     needed = "64bit" if fmt.extent else "64bit,extent"
-    hint = "ask for less" if fmt.is_64bit else f"add {needed} or larger blocks"
+    hint = "choose less" if fmt.is_64bit else f"add {needed} or larger blocks"
     return SpecError(option, f"{problem}; {hint}")
 
 

@@ -742,7 +742,7 @@ class Spec:
             raise SpecError(
                 "inode_ratio",
                 f"an inode of {self.inode_size} bytes for each {self.inode_ratio} leaves no room "
-                f"for files; ask for {2 * self.inode_size} bytes or more",
+                f"for files; choose {2 * self.inode_size} bytes or more",
             )
         if self.align is not None and (self.align <= 0 or self.align % IMAGE_UNIT):
             raise SpecError("align", f"{self.align} is not a multiple of {IMAGE_UNIT}")
@@ -780,7 +780,7 @@ class Spec:
                 f"{asked.to_lose('inline_data')}",
             )
         if self.num_backup_sb != NUM_BACKUP_SB_MAX and not fmt.sparse_super2:
-            raise _lacks(asked, "num_backup_sb", "sparse_super2", "which has so many backups")
+            raise _lacks(asked, "num_backup_sb", "sparse_super2", "which has that many backups")
         if self.packed_meta_blocks and not fmt.flex_bg:
             why = "without which metadata stays in the groups that it describes"
             raise _lacks(asked, "packed_meta_blocks", "flex_bg", why)
@@ -847,7 +847,7 @@ class Spec:
             raise SpecError(
                 "grow_to",
                 "needs the feature resize_inode, which holds the reserve, or meta_bg, which needs "
-                "none; ask for 0 without them",
+                "none; choose 0 without them",
             )
 
     def _check_verity(self, fmt: Format, asked: Asked) -> None:

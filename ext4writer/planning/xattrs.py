@@ -101,10 +101,10 @@ class XattrPlanner:
     def __init__(self, fmt: Format, policy: LayoutPolicy) -> None:
         self.plan = XattrPlan()
         self._policy = policy
-        self._inode_room = fmt.xattr_room
+        self._inode_space = fmt.xattr_room
         self._has_holders = fmt.ea_inode
         self._holders: dict[bytes, int] = {}
-        self._block_room = fmt.block_size - XATTR_HEADER.size - XATTR_END_SIZE
+        self._block_space = fmt.block_size - XATTR_HEADER.size - XATTR_END_SIZE
         self._homes: dict[_Key, _Home | None] = {}
         self._other_homes: dict[tuple[int, bool], dict[_Key, _Home | None]] = {}
         self._shared: dict[tuple[Attribute, ...], int] = {}
@@ -167,29 +167,29 @@ class XattrPlanner:
         path: Callable[[], bytes],
     ) -> _Home | None:
         attributes = sorted((disk_form(name, value, path) for name, value in key), key=_block_order)
-        inode_room = self._inode_room - kept
+        inode_space = self._inode_space - kept
         if self._has_holders and not is_link and not kept:
             chosen = self._with_values_apart(attributes)
             # If not even the entries fit, all values are stored as usual.
-            if chosen is not None and self._spread(chosen, inode_room) is not None:
+            if chosen is not None and self._spread(chosen, inode_space) is not None:
                 attributes = chosen
         size = sum(map(attribute_bytes, attributes))
         if is_link and kept:
             # e2fsck ignores the attribute block of an inline link, and would free it
             # (e2fsck/pass1.c:e2fsck_pass1, 1.47.4).
-            return self._home(attributes, [], inode_room) if size <= inode_room else None
-        fits_block = size <= self._block_room
-        if size <= inode_room and fits_block and self._policy.xattrs_outside():
-            return self._home([], attributes, inode_room)
-        spread = self._spread(attributes, inode_room)
-        if spread is None and kept and self._spread(attributes, self._inode_room) is not None:
+            return self._home(attributes, [], inode_space) if size <= inode_space else None
+        fits_block = size <= self._block_space
+        if size <= inode_space and fits_block and self._policy.xattrs_outside():
+            return self._home([], attributes, inode_space)
+        spread = self._spread(attributes, inode_space)
+        if spread is None and kept and self._spread(attributes, self._inode_space) is not None:
             return None
         if spread is None and self._has_holders:
             # e2fsck mistakes a link for one with blocks if an entry in its inode is charged for a
             # value (lib/ext2fs/valid_blk.c:ext2fs_inode_has_valid_blocks2, 1.47.4).
-            spread = self._spread_values(attributes, 0 if is_link else inode_room)
+            spread = self._spread_values(attributes, 0 if is_link else inode_space)
         if spread is not None:
-            return self._home(*spread, inode_room)
+            return self._home(*spread, inode_space)
         if kept:
             return None
         raise self._too_large(key, attributes, path)
@@ -206,31 +206,31 @@ class XattrPlanner:
         ]
         return found if found != attributes else None
 
-    def _spread_values(self, attributes: list[Attribute], inode_room: int) -> _Spread | None:
+    def _spread_values(self, attributes: list[Attribute], inode_space: int) -> _Spread | None:
         """Like :meth:`_spread`, but with the longest values in inodes, as few as possible."""
         attributes = sorted(attributes, key=lambda attribute: len(attribute.value), reverse=True)
         for place, attribute in enumerate(attributes):
             if not 0 < len(attribute.value) <= XATTR_SIZE_MAX:
                 break
             attributes[place] = attribute._replace(holder=_SOME_HOLDER)
-            spread = self._spread(attributes, inode_room)
+            spread = self._spread(attributes, inode_space)
             if spread is not None:
                 return spread
         return None
 
-    def _spread(self, attributes: list[Attribute], inode_room: int) -> _Spread | None:
+    def _spread(self, attributes: list[Attribute], inode_space: int) -> _Spread | None:
         """Put all attributes into the inode, or all into the block, or some into each.
 
         In the last case the block gets the largest ones. Returns None if they do not fit.
         """
         size = sum(map(attribute_bytes, attributes))
-        if size <= inode_room:
+        if size <= inode_space:
             return attributes, []
-        if size <= self._block_room:
+        if size <= self._block_space:
             return [], attributes
         inside: list[Attribute] = []
         outside: list[Attribute] = []
-        left = self._block_room
+        left = self._block_space
         for attribute in sorted(attributes, key=attribute_bytes, reverse=True):
             needed = attribute_bytes(attribute)
             if needed <= left:
@@ -238,7 +238,7 @@ class XattrPlanner:
                 left -= needed
             else:
                 inside.append(attribute)
-        return (inside, outside) if sum(map(attribute_bytes, inside)) <= inode_room else None
+        return (inside, outside) if sum(map(attribute_bytes, inside)) <= inode_space else None
 
     def _numbered(self, attributes: list[Attribute]) -> tuple[Attribute, ...]:
         """Return ``attributes`` in on-disk order, with numbers for values in inodes.
@@ -280,22 +280,22 @@ class XattrPlanner:
         size = sum(map(attribute_bytes, attributes))
         text = (
             f"its extended attributes need {size} bytes; an inode and a block hold "
-            f"{self._inode_room} and {self._block_room} (names: {_some_names(key)})"
+            f"{self._inode_space} and {self._block_space} (names: {_some_names(key)})"
         )
         without_values = [
             attribute._replace(holder=_SOME_HOLDER) if attribute.value else attribute
             for attribute in attributes
         ]
-        if not self._has_holders and self._spread(without_values, self._inode_room) is not None:
+        if not self._has_holders and self._spread(without_values, self._inode_space) is not None:
             text += "; add the feature ea_inode"
         return TreeError(path(), text)
 
-    def _home(self, inside: list[Attribute], outside: list[Attribute], room: int) -> _Home:
+    def _home(self, inside: list[Attribute], outside: list[Attribute], space: int) -> _Home:
         number, held = None, self._numbered(inside)
         if inside:
             number = len(self.plan.insides)
             self.plan.insides.append(held)
-        left = room - sum(map(attribute_bytes, inside))
+        left = space - sum(map(attribute_bytes, inside))
         block = self._numbered(outside)
         named = [each.holder for each in (*held, *block) if each.holder is not None]
         return _Home(number, block, left, tuple(named))

@@ -115,7 +115,7 @@ def test_a_wrong_device_is_found(tmp_path: Path) -> None:
     with (
         open_image(tmp_path / "inside") as opened,
         open_image(journal) as device,
-        pytest.raises(ImageError, match="has its journal inside"),
+        pytest.raises(ImageError, match="contains its journal"),
     ):
         check_image(opened, journal=device)
 
@@ -250,7 +250,7 @@ def test_the_command(tmp_path: Path) -> None:
     told = json.loads(done.stdout)["journal_device"]
     assert told["size"] == 16 * MIB and UUID(told["uuid"])
     done = command("build", "--plan", saved, "-o", str(image))
-    assert done.returncode and "name it: --journal-device" in done.stderr
+    assert done.returncode and "name it with --journal-device" in done.stderr
     done = command("build", "--plan", saved, "-o", str(image), "--journal-device", str(journal))
     assert done.returncode == 0, done.stderr
     judge_with_journal(image, journal)

@@ -113,7 +113,7 @@ def test_what_excludes_each_other() -> None:
         Spec(features="meta_bg")
     with pytest.raises(SpecError, match="needs the feature meta_bg"):
         Spec(first_meta_bg=1)
-    with pytest.raises(SpecError, match="ask for 1 at most") as caught:
+    with pytest.raises(SpecError, match="choose 1 at most") as caught:
         ext4writer.plan(Tree(), Spec(features=META_BG, first_meta_bg=2))
     assert caught.value.option == "first_meta_bg"
 
@@ -130,7 +130,7 @@ def test_descriptors_that_would_fill_a_group(tmp_path: Path) -> None:
     assert "meta_bg" in fitted.features and fitted.available_bytes >= 49 * GIB
     vast = ext4writer.plan(Tree(), Spec(block_size=1024, size=1 << 41))
     assert "meta_bg" in vast.features
-    with pytest.raises(SpecError, match="ask for less than 6144") as caught:
+    with pytest.raises(SpecError, match="choose less than 6144") as caught:
         features = FeatureSet.parse(META_BG, DEFAULT_FEATURES)
         ext4writer.plan(Tree(), replace(spec, features=features, first_meta_bg=6200))
     assert caught.value.option == "first_meta_bg"
@@ -206,5 +206,5 @@ def test_an_override_reaches_the_copies_of_a_metagroup(tmp_path: Path) -> None:
     first, *others = overridden("block_bitmap[17].8100=1")
     assert others == [first, first]
     assert all(code.startswith("0x0500") for code in problems(image))
-    with pytest.raises(OverrideError, match="lies in the groups 16, 17, 31"):
+    with pytest.raises(OverrideError, match="are in the groups 16, 17, 31"):
         overridden("group_desc[17:3].bg_flags=1")

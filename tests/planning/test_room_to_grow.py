@@ -117,7 +117,7 @@ def test_every_group_has_its_share(tree: Tree, spec: Spec, ratio: int) -> None:
         layout = ext4writer.plan(tree, replace(spec, inode_ratio=ratio))
     except SpecError as error:
         assume(error.option != "features")
-        assert error.option == "inode_ratio" and "ask for" in error.problem
+        assert error.option == "inode_ratio" and "choose" in error.problem
         return
     group_bytes = 8 * spec.block_size * spec.block_size
     assert plan_of(layout).geometry.inodes_per_group * ratio >= group_bytes
@@ -139,7 +139,7 @@ def test_ratios_that_mke2fs_refuses_too(ratio: int) -> None:
 
 
 def test_more_inodes_than_a_group_holds() -> None:
-    with pytest.raises(SpecError, match="ask for 4096 bytes or more"):
+    with pytest.raises(SpecError, match="choose 4096 bytes or more"):
         ext4writer.plan(Tree(), Spec(inode_ratio=1024))
     layout = ext4writer.plan(Tree(), Spec(inode_ratio=4096))
     assert plan_of(layout).geometry.inodes_per_group == 32_768
@@ -148,7 +148,7 @@ def test_more_inodes_than_a_group_holds() -> None:
 @pytest.mark.parametrize("inode_size", [1024, 4096])
 def test_tables_never_fill_whole_groups(inode_size: int) -> None:
     for ratio in (1024, inode_size):
-        with pytest.raises(SpecError, match=f"ask for {2 * inode_size} bytes or more"):
+        with pytest.raises(SpecError, match=f"choose {2 * inode_size} bytes or more"):
             Spec(inode_ratio=ratio, inode_size=inode_size)
     ratio = max(2 * inode_size, 4096)
     layout = ext4writer.plan(one_large_file(), Spec(inode_ratio=ratio, inode_size=inode_size))

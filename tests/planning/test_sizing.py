@@ -485,8 +485,8 @@ def test_too_small_size_says_by_how_much(
         ({"size": MIB + 1}, "size", "not a multiple of 512"),
         ({"size": 16 << 40, "features": DEFAULT_FEATURES.without("64bit")}, "size", "64bit"),
         ({"free": 16 << 40, "features": DEFAULT_FEATURES.without("64bit")}, "free", "64bit"),
-        ({"size": 1 << 61}, "size", "ask for less"),
-        ({"free": 1 << 61}, "free", "ask for less"),
+        ({"size": 1 << 61}, "size", "choose less"),
+        ({"free": 1 << 61}, "free", "choose less"),
     ],
 )
 def test_sizes_that_no_file_system_of_this_kind_has(

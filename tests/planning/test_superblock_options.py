@@ -199,7 +199,7 @@ def test_no_more_than_half_is_kept_for_the_superuser(tmp_path: Path) -> None:
         ),
         (
             {"features": "bigalloc", "block_size": 1024, "cluster_size": 1024},
-            "cluster_size.*1024.*no kernel",
+            "cluster_size.*1024.*cannot be mounted",
         ),
         ({"raid_stride": 65536}, "raid_stride.*65535"),
         ({"mount_opts": "x" * 64}, "mount_opts.*63"),

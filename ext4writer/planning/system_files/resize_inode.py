@@ -59,7 +59,7 @@ def reserved_gdt_blocks(
             "grow_to",
             f"the resize inode reserves descriptors for at most "
             f"{fmt.group_first_block(groups) * fmt.block_size} bytes "
-            "with this block size; ask for less, or for larger blocks",
+            "with this block size; choose less, or larger blocks",
         )
     return wanted
 
