@@ -36,9 +36,9 @@ def check_arguments(tree: object, spec: object) -> None:
     if not isinstance(tree, Tree):
         hint = "ext4writer.sources.directory() reads a folder"
         if type(tree).__name__ == "Layout":
-            hint = "write_layout() writes what is planned already"
+            hint = "write_layout() writes an existing plan"
         if isinstance(getattr(tree, "tree", None), Tree):
-            hint = "give its attribute tree"
+            hint = "pass its attribute tree"
         raise SpecError("tree", f"is a {type(tree).__name__}, not a Tree; {hint}")
     if spec is not None and not isinstance(spec, Spec):
         raise SpecError("spec", f"is a {type(spec).__name__}, not a Spec; write Spec(size=...)")
@@ -52,7 +52,7 @@ def convert_nodes(tree: Tree) -> bool:
     """
     changed = False
     if not isinstance(tree.root, Directory):
-        raise TreeError(b"/", f"is {tree.root!r:.80}; the root is a directory")
+        raise TreeError(b"/", f"is {tree.root!r:.80}; the root must be a directory")
     pending: list[tuple[bytes, Any]] = [(b"/", tree.root)]
     seen: set[Directory] = set()
     while pending:
@@ -70,7 +70,7 @@ def convert_nodes(tree: Tree) -> bool:
             prefix = path.rstrip(b"/") + b"/"
             for name, child in node.children.items():
                 if not isinstance(name, bytes):
-                    raise TreeError(path, f"has a child named {name!r:.80}; names are bytes")
+                    raise TreeError(path, f"has a child named {name!r:.80}; names must be bytes")
                 pending.append((prefix + name, child))
     return changed
 

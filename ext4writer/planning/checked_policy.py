@@ -99,7 +99,7 @@ class CheckedPolicy(LayoutPolicy):
         answer = self._ask("entry_order", list(names))
         ordered = self._items("entry_order", answer, len(names))
         if not all(type(name) is bytes for name in ordered) or sorted(ordered) != sorted(names):
-            raise self._error("entry_order", f"other names than the {len(names)} of the directory")
+            raise self._error("entry_order", f"other names than the directory's {len(names)}")
         return names if ordered == names else ordered
 
     def indexed(self, blocks: int) -> bool:
@@ -220,7 +220,7 @@ class CheckedPolicy(LayoutPolicy):
     def generation(self) -> int:
         generation = self._number("generation", self._ask("generation"))
         if generation >= 1 << 32:
-            raise self._error("generation", f"{generation}; it has 32 bits")
+            raise self._error("generation", f"{generation}, which does not fit into 32 bits")
         return generation
 
     def extra_isize(self, least: int, most: int, usual: int) -> int:
@@ -311,7 +311,7 @@ class CheckedPolicy(LayoutPolicy):
         """Return ``answer`` as a nonnegative integer."""
         [number] = self._integers(method, [answer], 1)
         if number < 0:
-            raise self._error(method, f"{number}, which is less than 0")
+            raise self._error(method, f"{number}, which is negative")
         return number
 
     def _integers(self, method: str, values: Iterable[Any], most: int) -> list[int]:

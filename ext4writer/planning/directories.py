@@ -109,6 +109,7 @@ class IndexedDirectory(NamedTuple):
 
     @property
     def leaves(self) -> int:
+        """The number of leaves."""
         return len(self.hashes)
 
     @property
@@ -118,6 +119,7 @@ class IndexedDirectory(NamedTuple):
 
     @property
     def blocks(self) -> int:
+        """Blocks of the directory: root, inner nodes and leaves."""
         return 1 + self.nodes + self.leaves
 
     def children(self, block: int) -> list[tuple[int, int]]:
@@ -153,6 +155,7 @@ class InlineDirectory(NamedTuple):
 
     @property
     def blocks(self) -> int:
+        """0: such a directory has no blocks."""
         return 0
 
     @property

@@ -58,10 +58,12 @@ class Geometry(NamedTuple):
 
     @property
     def inodes_count(self) -> int:
+        """Inodes of all groups."""
         return self.inodes_per_group * self.groups
 
     @property
     def inode_table_blocks(self) -> int:
+        """Blocks of the inode table of one group."""
         return self.format.inode_table_blocks(self.inodes_per_group)
 
     @property
@@ -94,6 +96,7 @@ class Geometry(NamedTuple):
         )
 
     def group_first_block(self, group: int) -> int:
+        """Return the number of the first block of ``group``."""
         return self.format.group_first_block(group)
 
     def group_range(self, group: int) -> Span:
@@ -102,6 +105,7 @@ class Geometry(NamedTuple):
         return Span(first, min(first + self.format.blocks_per_group, self.blocks_count))
 
     def group_of(self, block: int) -> int:
+        """Return the group that ``block`` is in."""
         return self.format.group_of(block)
 
     def free_runs(self) -> Iterator[Span]:

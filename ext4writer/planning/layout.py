@@ -135,18 +135,22 @@ class ImagePlan:
 
     @property
     def block_size(self) -> int:
+        """In bytes."""
         return self.spec.block_size
 
     @property
     def label(self) -> bytes:
+        """Label of the file system, at most 16 bytes."""
         return self.spec.label
 
     @property
     def blocks_count(self) -> int:
+        """Blocks of the file system."""
         return self.geometry.blocks_count
 
     @property
     def inodes_count(self) -> int:
+        """Inodes of the file system."""
         return self.geometry.inodes_count
 
     @property

@@ -201,12 +201,14 @@ def _inner(take: Any) -> Any:
 
 
 def size_of(given: Any) -> int:
+    """Return a size in bytes; a text may have a unit, such as ``64M``."""
     if isinstance(given, str):
         return parse_size(given)
     return whole_number(given, "size in bytes, and no text such as '64M'")
 
 
 def percent_of(given: Any) -> float:
+    """Return a percentage; a text may end in ``%``."""
     if isinstance(given, str):
         percent = parse_percent(f"{given.removesuffix('%')}%")
         assert percent is not None
@@ -222,6 +224,7 @@ def percent_in(given: Any) -> float | None:
 
 
 def uuid_of(given: Any) -> UUID:
+    """Return a UUID for 16 bytes, a text, or a word in ``NO_UUID``."""
     if isinstance(given, UUID):
         return given
     if isinstance(given, bytes) and len(given) == 16:
@@ -237,6 +240,7 @@ def uuid_of(given: Any) -> UUID:
 
 
 def features_of(given: Any) -> FeatureSet:
+    """Return a set of features; a text changes the default ones."""
     if isinstance(given, str):
         return FeatureSet.parse(given, base=DEFAULT_FEATURES)
     if isinstance(given, FeatureSet):
@@ -245,6 +249,7 @@ def features_of(given: Any) -> FeatureSet:
 
 
 def journal_of(given: Any) -> int | Literal["auto", "none"]:
+    """Return a size in bytes, ``auto`` or ``none``."""
     if given == "auto" or given == "none":
         return given  # type: ignore[no-any-return]
     try:
@@ -254,6 +259,7 @@ def journal_of(given: Any) -> int | Literal["auto", "none"]:
 
 
 def journal_features_of(given: Any) -> tuple[str, ...]:
+    """Return the names in the order of ``JOURNAL_FEATURES``; ``journal_`` may be left out."""
     words = re.split(r"[\s,]+", given.strip()) if isinstance(given, str) else _items(given)
     found = set()
     for word in filter(None, words):
@@ -286,6 +292,7 @@ def _by_path(given: Any, of: str) -> Iterator[tuple[bytes, Any]]:
 
 
 def bad_blocks_of(given: Any) -> tuple[int, ...]:
+    """Return block numbers, ascending and without duplicates."""
     blocks = sorted({number_of(block) for block in _items(given)})
     if blocks and not 0 <= blocks[0] <= blocks[-1] < 1 << 32:
         raise ValueError("bad blocks have numbers of 32 bits")
@@ -306,6 +313,7 @@ def device_number_of(given: Any) -> int:
 
 
 def location_of(given: Any) -> int | Literal["middle"]:
+    """Return an offset in bytes, or ``middle``."""
     if given == "middle":
         return "middle"
     try:
@@ -315,6 +323,7 @@ def location_of(given: Any) -> int | Literal["middle"]:
 
 
 def hash_alg_of(given: Any) -> HashAlg:
+    """Return the name of a hash in lower case."""
     # lib/e2p/hashstr.c:e2p_string2hash ignores case
     word: Any = given.lower() if isinstance(given, str) else None
     if word in HASH_ALGS:
@@ -328,6 +337,7 @@ def hash_alg_of(given: Any) -> HashAlg:
 
 
 def encoding_of(given: Any) -> Encoding:
+    """Return the full name of an encoding."""
     # lib/e2p/encoding.c:e2p_str2encoding
     if given in ("utf8-12.1", "utf8"):
         return "utf8-12.1"
@@ -335,6 +345,7 @@ def encoding_of(given: Any) -> Encoding:
 
 
 def encoding_flags_of(given: Any) -> EncodingFlags:
+    """Return ``strict``, or an empty text for ``nostrict``."""
     # lib/e2p/encoding.c:e2p_str2encoding_flags
     if given in ("", "nostrict", "no-strict"):
         return ""
@@ -357,11 +368,13 @@ def creator_os_of(given: Any) -> CreatorOs:
 
 
 def mmp_update_interval_of(given: Any) -> int:
+    """Return seconds; 0 becomes the default."""
     # misc/tune2fs.c:parse_extended_opts: 0 is the default
     return count_of(given) or EXT4_MMP_UPDATE_INTERVAL
 
 
 def max_mount_count_of(given: Any) -> int:
+    """Return a number of mounts; 0 and -1 mean never."""
     # misc/tune2fs.c:parse_tune2fs_options, -c: 0 and -1 are the same
     if given == "-1" or (given == -1 and not isinstance(given, bool)):
         return 0
@@ -386,12 +399,14 @@ def check_interval_of(given: Any) -> int:
 
 
 def quotatype_of(given: Any) -> tuple[str, ...]:
+    """Return the kinds of quota; see :func:`.quota_options.quotatype_of`."""
     from .quota_options import quotatype_of
 
     return quotatype_of(given)
 
 
 def quota_limits_of(given: Any) -> tuple[QuotaLimit, ...]:
+    """Return limits; see :func:`.quota_options.limits_of`."""
     if not given and isinstance(given, tuple):
         return ()
     from .quota_options import limits_of
@@ -400,6 +415,7 @@ def quota_limits_of(given: Any) -> tuple[QuotaLimit, ...]:
 
 
 def quota_grace_of(given: Any) -> tuple[QuotaGrace, ...]:
+    """Return grace times; see :func:`.quota_options.grace_of`."""
     if not given and isinstance(given, tuple):
         return ()
     from .quota_options import grace_of
@@ -408,6 +424,7 @@ def quota_grace_of(given: Any) -> tuple[QuotaGrace, ...]:
 
 
 def policies_of(given: Any) -> Policies:
+    """Return the absolute path and the policy of each directory, sorted by path."""
     if not given:
         return ()
     from .encryption_policy import parse_policy
@@ -425,6 +442,7 @@ def _absolute(path: Any) -> bytes:
 
 
 def salt_of(given: Any) -> bytes:
+    """Return bytes; a text is hexadecimal."""
     if isinstance(given, str):
         try:
             return bytes.fromhex(given)
@@ -434,6 +452,7 @@ def salt_of(given: Any) -> bytes:
 
 
 def signatures_of(given: Any) -> Signatures:
+    """Return the absolute path and the signature of each file, sorted by path."""
     if not given:
         return ()
     from ..ondisk.verity import SIGNATURE_MAX
@@ -457,6 +476,7 @@ def mount_options_of(given: Any) -> int:
 
 
 def policy_of(given: Any) -> LayoutPolicy:
+    """Return a policy; a text is its name."""
     if isinstance(given, str):
         return policy(given)
     if isinstance(given, LayoutPolicy):

@@ -582,7 +582,7 @@ def test_children_that_are_no_mapping(children: Any) -> None:
 def test_a_root_that_is_no_directory() -> None:
     tree = Tree()
     tree.root = RegularFile(BytesContent(b""))  # type: ignore[assignment]
-    with pytest.raises(TreeError, match="^/: .* the root is a directory"):
+    with pytest.raises(TreeError, match="^/: .* the root must be a directory"):
         plan(tree)
 
 
