@@ -1,13 +1,13 @@
-# Everything here works on a machine that has python3 (3.11 or newer) and make.
+# All targets need only python3 (3.11 or newer) and make.
 #
 #   make image                  an image of a real tree; TREE=/some/folder IMAGE=/some/file.img
-#   make test                   all tests; PYTEST_ARGS='-k name' chooses
-#   make check                  lint, and tests of three minutes: before each commit
+#   make test                   all tests; PYTEST_ARGS='-k name' selects some
+#   make check                  lint, and three minutes of tests; run it before each commit
 #   make lint                   ruff and mypy
 #   make man                    manual pages in build/man
 #   make dist                   wheel and sdist in dist, checked
 #   make bench                  the benchmarks
-#   make clean                  remove what was made here
+#   make clean                  remove everything that these targets create
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter of the environment in .venv.
 
@@ -25,7 +25,7 @@ PYTEST_ARGS ?=
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
 
-# The default tree is Python's own standard library. Nothing may compile modules into it meanwhile.
+# The default tree is Python's standard library, so Python must not write compiled modules into it.
 image: export PYTHONDONTWRITEBYTECODE = 1
 image: $(VENV)/.installed
 	@mkdir -p "$(dir $(IMAGE))"
@@ -37,7 +37,7 @@ image: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# What most changes would break, a sample of judged images among it.
+# The tests that most faulty changes break, including some images that e2fsck judges.
 CHECK_TESTS := tests/ondisk tests/emit/test_units.py tests/tree/test_composition.py \
     tests/api/test_determinism.py tests/api/test_metadata.py tests/inspection/test_check.py \
     tests/project/test_floors.py tests/project/test_typing.py
@@ -58,9 +58,9 @@ dist: $(VENV)/.installed-test
 	$(BIN)/python -m hatchling build
 	$(BIN)/python -m twine check --strict dist/*
 
-# QUICK=1 takes two minutes; PROFILE=1 writes profiles, KEEP=1 keeps what was made, PUBLISH=1 puts
+# QUICK=1 takes two minutes, PROFILE=1 writes profiles, KEEP=1 keeps the workloads, PUBLISH=1 puts
 # the results into docs. AGAINST=REVISION compares with that revision instead of other programs.
-# ROUNDS=N runs each row as often; TREE=/some/folder is read instead of /usr; BENCH_ARGS can say more.
+# ROUNDS=N runs each row N times, TREE=/some/folder replaces /usr, BENCH_ARGS adds further options.
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks $(strip $(foreach flag,QUICK PROFILE KEEP PUBLISH,\
 	    $(if $(filter-out 0,$($(flag))),--$(shell echo $(flag) | tr A-Z a-z))) \
@@ -79,8 +79,8 @@ $(VENV)/.installed-test: pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@ $(VENV)/.installed
 
-# Debian keeps what "venv" needs for pip in a package of its own. Where it is missing, an installed
-# pip can put another one into the environment.
+# Debian has the part of "venv" that installs pip in a separate package. If that is missing, an
+# already installed pip can install another one into the environment.
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "$(PYTHON) is missing or older than Python 3.11; name a newer one:" >&2; \
@@ -92,6 +92,6 @@ $(BIN)/pip:
 	    true; \
 	else \
 	    rm -rf $(VENV); \
-	    echo "No environment with pip can be made; on Debian: apt install python3-venv" >&2; \
+	    echo "Cannot create an environment with pip; on Debian: apt install python3-venv" >&2; \
 	    exit 1; \
 	fi

@@ -1,1 +1,1 @@
-"""The benchmarks: ext4writer beside other tools, on the same machine and in the same minutes."""
+"""The benchmarks compare ext4writer with other tools, on the same machine and at the same time."""

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from . import tools, trees
-from .bench import ATTIC, Bench, forget_removed, say
+from .bench import ATTIC, Bench, drop_removed_inodes, say
 from .chart import chart
 from .earlier import Earlier, NoRevisionError, installed
 from .figures import Outcome
@@ -29,24 +29,24 @@ REPORTS = tools.REPOSITORY / "build" / "bench"
 PUBLISHED_CHART = tools.REPOSITORY / "docs" / "benchmarks.svg"
 PUBLISHED_TEXT = tools.REPOSITORY / "docs" / "benchmarks.md"
 WORK = "ext4writer-bench"
-"""Name of the folder for everything large; it is removed at the end."""
+"""Name of the folder for everything large, which is removed at the end."""
 MARKED = re.compile(r"(<!-- results -->\n).*(<!-- end of results -->\n)", re.DOTALL)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is asked for; 0 unless something of ours failed."""
+    """Run the requested workloads; return 1 if ext4writer failed, 2 for unusable options."""
     chosen = parser().parse_args(arguments)
     if not sys.platform.startswith("linux"):
         return refuse("the benchmarks run on Linux only")
     if chosen.publish and (chosen.quick or (chosen.only and not chosen.add)):
         return refuse("only a full run can be published")
     if chosen.publish and chosen.against:
-        return refuse("a run against an earlier revision is not published; its report is a file")
+        return refuse("--against cannot be combined with --publish; its report is only a file")
     absent = tools.missing(("e2fsck", "mke2fs"))
     if absent:
         return refuse(absent)
     if not tools.COMMAND.exists():
-        return refuse(f"{tools.COMMAND.name} is not installed beside this Python; use make bench")
+        return refuse(f"{tools.COMMAND.name} is not installed with this Python; use make bench")
 
     scale = QUICK if chosen.quick else COMPARED if chosen.against else FULL
     if chosen.rounds:
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def choose(scale: Scale, work: Path, chosen: argparse.Namespace, earlier: Earlier | None) -> int:
-    """Run the workloads that are asked for, with an ``earlier`` revision beside each row if any."""
+    """Run the requested workloads, comparing each row with the ``earlier`` revision, if any."""
     table = workloads(scale, chosen.quick, chosen.tree, work)
     if earlier is not None:
         table = tuple(filter(None, map(earlier.beside, table)))
@@ -76,7 +76,7 @@ def choose(scale: Scale, work: Path, chosen: argparse.Namespace, earlier: Earlie
     wanted = chosen.only.split(",") if chosen.only else known
     unknown = sorted(set(wanted) - set(known))
     if unknown:
-        return refuse(f"no workload {', '.join(unknown)}; there are {', '.join(known)}")
+        return refuse(f"no workload {', '.join(unknown)}; the workloads are {', '.join(known)}")
     stored = {}
     if chosen.add:
         stored = read_results(report_file(earlier, "json").read_text(), table)
@@ -88,7 +88,7 @@ def choose(scale: Scale, work: Path, chosen: argparse.Namespace, earlier: Earlie
 
 
 def report_file(earlier: Earlier | None, suffix: str) -> Path:
-    """Where the report is, that of a run with an ``earlier`` revision apart from that of others."""
+    """The path of the report; runs with an ``earlier`` revision have separate reports."""
     name = "benchmarks" if earlier is None else f"beside-{earlier.name}"
     return REPORTS / f"{name}.{suffix}"
 
@@ -102,18 +102,18 @@ def run(
     stored: dict[str, Outcome],
     known: list[str],
 ) -> int:
-    """Run ``table`` and write the reports; what was measured before is ``stored``, and in them too.
+    """Run ``table`` and write the reports, which include the earlier results ``stored``.
 
-    ``known`` is the order of all workloads.
+    ``known`` is the order of all workloads. Return 1 if there are faults, otherwise 0.
     """
-    # A run must not pay for compiling modules, nor leave them in a tree that is read.
+    # Runs must not spend time on compiling modules, nor write them into a tree that is read.
     for package in ("ext4writer", "builder", "benchmarks"):
         compileall.compile_dir(tools.REPOSITORY / package, quiet=2)
     (work / "mke2fs.conf").write_text(tools.MKE2FS_CONF)
     runner = Runner(tools.environment(work), work / "log")
     busy = tools.is_busy()
     if busy:
-        say("Other work is running on this machine; the figures will be worth little.")
+        say("Other work is running on this machine; the figures will be unreliable.")
     report = Report(
         results={},
         quick=chosen.quick,
@@ -127,8 +127,8 @@ def run(
     )
     profiles = REPORTS / "profiles" if chosen.profile else None
     bench = Bench(scale, work, runner, chosen.keep, profiles)
-    if not chosen.quick:  # to get the memory back from a host takes longer than its small trees
-        forget_removed()
+    if not chosen.quick:  # getting memory back from a host takes longer than small trees
+        drop_removed_inodes()
     try:
         bench.run(table)
     finally:
@@ -144,9 +144,9 @@ def run(
 
 
 def write(report: Report, earlier: Earlier | None, publish: bool) -> None:
-    """Write the forms of the report, and for all to see if ``publish`` is set.
+    """Write the report in all formats, and into ``docs`` if ``publish`` is set.
 
-    The chart compares programs, so there is none where two revisions are compared.
+    The chart compares programs, so a comparison of two revisions has none.
     """
     REPORTS.mkdir(parents=True, exist_ok=True)
     text = report.markdown()
@@ -172,7 +172,7 @@ def write(report: Report, earlier: Earlier | None, publish: bool) -> None:
 
 
 def work_folder(wanted: Path | None) -> Path:
-    """A folder of our own for everything large, or the one that an earlier run kept."""
+    """The folder for everything large, created if missing; an earlier run may have kept it."""
     parent = wanted or Path(os.environ.get("TMPDIR") or REPORTS)
     work = parent.absolute() / WORK
     work.mkdir(parents=True, exist_ok=True)
@@ -180,23 +180,25 @@ def work_folder(wanted: Path | None) -> Path:
 
 
 def refuse(reason: str) -> int:
-    """Say why nothing is run."""
+    """Print why nothing is run; return the exit status 2."""
     print(f"benchmarks: {reason}", file=sys.stderr)
     return 2
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
+    """The parser of the command line."""
     found = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     found.add_argument("--quick", action="store_true", help="small workloads, two rounds")
     found.add_argument("--rounds", type=int, metavar="N", help="runs of every contender")
     found.add_argument(
         "--against",
         metavar="REVISION",
-        help="an earlier revision beside each row of ours, and no other programs",
+        help="compare with an earlier revision instead of other programs",
     )
-    found.add_argument("--only", metavar="KEY[,...]", help="these workloads and no others")
-    found.add_argument("--add", action="store_true", help="keep the others of the last report")
+    found.add_argument("--only", metavar="KEY[,...]", help="run only these workloads")
+    found.add_argument(
+        "--add", action="store_true", help="keep the other workloads of the last report"
+    )
     found.add_argument("--tree", type=Path, metavar="DIR", help="the system tree to read")
     found.add_argument("--work", type=Path, metavar="DIR", help="where the workloads are made")
     found.add_argument("--keep", action="store_true", help="keep the workloads for another run")

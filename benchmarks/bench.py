@@ -1,4 +1,4 @@
-"""Run the table: make what is read, run every contender in alternation, judge the images."""
+"""Runs the table: makes the sources, runs all contenders alternately, judges the images."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .kinds import Contender, Facts, Scale, Setting, Source, Workload, command
 from .measure import RunError, Runner
 
 SPARE = 2 * GIB
-"""Left free on the disk of the host."""
+"""Bytes to leave free on the host's disk."""
 MOST_DISK = 25 * 10**9
 ATTIC = "attic"
-"""Where trees wait to be removed."""
+"""The folder for trees that are removed at the end."""
 
 
 class SkippedError(Exception):
-    """A workload cannot be run on this host; the text says why."""
+    """A workload cannot be run on this host, for the reason in the message."""
 
 
 @dataclass
@@ -33,14 +33,14 @@ class Bench:
 
     scale: Scale
     work: Path
-    """Holds everything large; it is made and removed by this run."""
+    """The folder for everything large; this run creates and removes it."""
     runner: Runner
     keep: bool
     profile_folder: Path | None
     results: dict[str, Outcome] = field(default_factory=dict)
 
     def run(self, workloads: Sequence[Workload]) -> None:
-        """Run all; a workload that fails does not keep the next one from its turn."""
+        """Run all workloads; if one fails, continue with the next."""
         for workload in workloads:
             outcome = Outcome(
                 key=workload.key,
@@ -117,11 +117,11 @@ class Bench:
                         trees.put_away(made[source.key], folder / ATTIC)
 
     def _source(self, workload: Workload, source: Source, folder: Path) -> Path:
-        """Where ``source`` is; it is made if need be."""
+        """The path of ``source``, which is created if necessary."""
         if source.make is None:
             assert source.path is not None
             if not source.path.is_dir():
-                raise SkippedError(f"{source.path} is not there")
+                raise SkippedError(f"{source.path} does not exist")
             return source.path
         path = folder / f"{workload.key}-{source.key}"
         stamp = folder / f"{workload.key}-{source.key}.made"
@@ -144,7 +144,7 @@ class Bench:
         return path
 
     def _facts(self, path: Path) -> Facts:
-        """Let ext4writer plan an image of ``path``, for the size of those that peers make."""
+        """Let ext4writer plan an image of ``path``, which determines the size for other tools."""
         argv = [command(), "plan", os.fspath(path), "--one-file-system", "--json"]
         report = json.loads(self.runner.run(argv, self.scale.timeout).output)
         return Facts(image_bytes=report["size"], inodes=report["inodes"])
@@ -152,7 +152,7 @@ class Bench:
 
 @dataclass
 class _Stage:
-    """One workload that is ready to be run."""
+    """One workload whose sources exist."""
 
     bench: Bench
     workload: Workload
@@ -161,12 +161,12 @@ class _Stage:
     sources: dict[str, Path]
     facts: dict[str, Facts]
     largest: float
-    """Bytes of the largest source."""
+    """Size of the largest source in bytes."""
 
     def run(self, contenders: list[Contender]) -> None:
-        """All rounds; the contenders take turns at being the first.
+        """Run all rounds; each round starts with another contender.
 
-        What an earlier revision cannot do is not done by this one either.
+        If an earlier revision cannot run a row, this revision does not run it either.
         """
         running = list(contenders)
         if self.workload.repeat > 1:
@@ -191,12 +191,12 @@ class _Stage:
                         profiles.write(contender.commands(setting), folder, name, self.bench.runner)
 
     def clear(self, contenders: list[Contender]) -> None:
-        """Remove what contenders have kept from one run to the next."""
+        """Remove the files that contenders kept from one run to the next."""
         for contender in contenders:
             self._kept(contender).unlink(missing_ok=True)
 
     def _attempt(self, contender: Contender, number: int | None) -> bool:
-        """Run once; false if that failed. A run without a number does not count."""
+        """Run once; return False if that fails. A run without a number is a warm-up."""
         record = self.outcome.records[contender.key]
         try:
             with self._setting(contender) as setting:
@@ -212,7 +212,7 @@ class _Stage:
         except RunError as error:
             record.problem = str(error)
             if contender.beside and error.last:
-                record.problem = error.last  # what it lacks, without the calls that led there
+                record.problem = error.last  # the last line, without the traceback
             record.failed = True
             say(f"  {contender.label}: {record.problem}")
             return False
@@ -240,7 +240,8 @@ class _Stage:
             figures["grown"] = float(free - free_bytes(self.folder))
         if scratch is not None:
             figures["scratch"] = float(scratch.most)
-        figures |= told(usages[-1].output) if contender.ours or contender.beside else {}
+        if contender.ours or contender.beside:
+            figures |= reported_figures(usages[-1].output)
         if contender.look is not None:
             figures |= contender.look(setting)
         named = zip(steps, usages, strict=True)
@@ -251,7 +252,7 @@ class _Stage:
 
     @contextmanager
     def _setting(self, contender: Contender) -> Iterator[Setting]:
-        """An empty place for one run, no writeback of an earlier one, and memory to write to."""
+        """Prepare one run: an empty folder, no pending writeback, and free memory."""
         out = self.folder / "out"
         trees.remove(out)
         out.mkdir()
@@ -270,10 +271,10 @@ class _Stage:
 
 
 def turns(contenders: Sequence[Contender], number: int) -> Iterator[Contender]:
-    """The order of round ``number``: another one begins each time.
+    """Yield the contenders in the order of round ``number``, which starts with another each time.
 
-    An earlier revision runs right beside this one, and before it in every other round, the first
-    one among them.
+    An earlier revision runs directly before this one in even rounds, counted from 0, and directly
+    after it in odd ones.
     """
     groups = [
         [*(other for other in contenders if other.beside == one.key), one]
@@ -285,18 +286,19 @@ def turns(contenders: Sequence[Contender], number: int) -> Iterator[Contender]:
         yield from reversed(group) if number % 2 else group
 
 
-def forget_removed() -> None:
-    """Write out and forget the inodes of what earlier runs removed, if the kernel lets us.
+def drop_removed_inodes() -> None:
+    """Write out the inodes that earlier runs removed, and drop caches if permitted.
 
-    What is not in its buffers, ext4 does not take for recently deleted (:func:`trees.put_away`).
+    ext4 does not treat an inode as recently deleted if its block is not cached
+    (:func:`trees.put_away`).
     """
     os.sync()
     with suppress(OSError):
         Path("/proc/sys/vm/drop_caches").write_text("3")
 
 
-def told(output: str) -> dict[str, float]:
-    """The figures in the last line of ``output``, if it has some."""
+def reported_figures(output: str) -> dict[str, float]:
+    """The figures in the last line of ``output``, which may have none."""
     lines = output.strip().splitlines()
     if not lines or not lines[-1].startswith("{"):
         return {}
@@ -306,7 +308,7 @@ def told(output: str) -> dict[str, float]:
 
 
 def obstacle(contender: Contender, survey: trees.Survey | None) -> str:
-    """Why ``contender`` cannot take part; empty if it can."""
+    """Why ``contender`` cannot run; empty if it can."""
     if survey is not None and survey.mount_points and not contender.one_file_system:
         return f"cannot leave out the {survey.mount_points} mount points in the tree"
     return tools.missing(contender.programs) or contender.obstacle()
@@ -314,7 +316,7 @@ def obstacle(contender: Contender, survey: trees.Survey | None) -> str:
 
 @contextmanager
 def place(work: Path, workload: Workload) -> Iterator[Path]:
-    """The directory in which a workload is made and run."""
+    """Yield the directory for a workload, on a new file system if the workload needs one."""
     if workload.disk == "":
         require_room(work, workload.disk_bytes)
         yield work
@@ -350,26 +352,26 @@ def place(work: Path, workload: Workload) -> Iterator[Path]:
 
 
 def command_answer(argv: list[str]) -> str:
-    """What a command complains of; empty if it succeeds."""
+    """The error message of a command; empty if it succeeds."""
     status, output = tools.status_and_output(argv)
     return measure.shortened(output) or f"status {status}" if status else ""
 
 
 def require_room(folder: Path, wanted: float) -> None:
-    """Raise :class:`SkippedError` unless there is room for these bytes, and some to spare."""
+    """Raise :class:`SkippedError` unless ``folder`` has that many bytes free, and a reserve."""
     if wanted > MOST_DISK:
-        raise SkippedError(f"would take {size(wanted)} of disk, more than {size(MOST_DISK)}")
+        raise SkippedError(f"would need {size(wanted)} of disk, more than {size(MOST_DISK)}")
     free = shutil.disk_usage(folder).free
     if free < wanted + SPARE:
         raise SkippedError(f"needs {size(wanted + SPARE)} of disk, {size(free)} are free")
 
 
 def free_bytes(folder: Path) -> int:
-    """What the file system of ``folder`` has free."""
+    """Free bytes of the file system of ``folder``."""
     status = os.statvfs(folder)
     return status.f_bfree * status.f_frsize
 
 
 def say(text: str) -> None:
-    """Tell how far it is."""
+    """Print progress on standard error."""
     print(text, file=sys.stderr, flush=True)

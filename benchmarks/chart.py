@@ -37,7 +37,7 @@ text { font: 13px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f
 
 
 def chart(results: Results, subtitle: str) -> str:
-    """Seconds of each tool, in one group of bars for each workload; shorter is better."""
+    """Draw the seconds of each tool as bars, one group for each workload; return SVG."""
     body: list[str] = []
     top = HEAD + MARGIN
     for outcome in results.values():

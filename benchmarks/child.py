@@ -1,9 +1,9 @@
-"""Run one command and print what it took: status, seconds, CPU seconds, peak memory in bytes.
+"""Run one command and print its exit status, seconds, CPU seconds and peak memory in bytes.
 
-This file is started by its path with ``python -I -S`` and imports next to nothing. A child begins
-with the memory of the process that forked it, and that is the least that ``ru_maxrss`` can say; so
-the process that forks has to be small. ``ru_maxrss`` is that of the largest process; of several
-that run at once the proportional shares are added up, several times a second.
+This file is started by its path with ``python -I -S`` and imports very little. A child starts with
+the memory of the process that forked it, and ``ru_maxrss`` cannot be less than that, so the forking
+process must be small. ``ru_maxrss`` is that of the largest process. If several run at a time, their
+proportional set sizes are added up several times a second.
 
 Usage: child.py LOG PROGRAM [ARGUMENT...]
 """
@@ -14,7 +14,7 @@ import sys
 import time
 
 LOOK_EVERY = 200
-"""Milliseconds. To add up what a process of 100 MB has takes one or two."""
+"""Milliseconds. Adding up the memory of a process of 100 MB takes one or two."""
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes that ``pid`` has forked, and theirs."""
+    """The descendants of the process ``pid``."""
     try:
         with open(f"/proc/{pid}/task/{pid}/children") as file:
             found = [int(word) for word in file.read().split()]
@@ -55,7 +55,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def memory_of(pid: int) -> int:
-    """Bytes of memory, of what is shared with others a share; 0 for a process that is gone."""
+    """The proportional set size in bytes; 0 for a process that has ended."""
     try:
         with open(f"/proc/{pid}/smaps_rollup") as file:
             for line in file:

@@ -1,4 +1,4 @@
-"""The workload of a Nix closure: ``ext4writer nix`` and the pipeline that it stands in for."""
+"""The workload of a Nix closure: ``ext4writer nix`` and the pipeline that it replaces."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ STEPS = {
     "enlarge": ("awk", "dumpe2fs", "resize2fs"),
     "compress": ("zstd",),
 }
-"""The steps of the old pipeline -> the programs that each needs."""
+"""Step of the old pipeline -> programs that it needs."""
 
 
 def closure(scale: Scale) -> Workload:
-    """The workload."""
+    """The workload of the closure."""
     title = f"A Nix-like closure of {scale.closure_entries:,} entries"
     return Workload(
         "closure",
@@ -66,7 +66,7 @@ def closure(scale: Scale) -> Workload:
 
 
 def ours(key: str, label: str, *, compressed: bool, level: int | None = None) -> Contender:
-    """``ext4writer nix``; without a ``level`` it compresses like zstd without one."""
+    """``ext4writer nix``; without a ``level`` it uses zstd's default."""
 
     def commands(at: Setting) -> list[Step]:
         image = output(at, compressed)
@@ -82,7 +82,7 @@ def ours(key: str, label: str, *, compressed: bool, level: int | None = None) ->
 
 
 def pipeline(key: str, label: str, *, compressed: bool) -> Contender:
-    """How nixpkgs makes an image of a closure: copy, guess a size, fill, check, shrink, enlarge."""
+    """nixpkgs's steps for such an image: copy, guess a size, fill, check, shrink, enlarge."""
     steps = [name for name in STEPS if compressed or name != "compress"]
 
     def commands(at: Setting) -> list[Step]:
@@ -96,12 +96,12 @@ def pipeline(key: str, label: str, *, compressed: bool) -> Contender:
 
 
 def output(at: Setting, compressed: bool) -> Path:
-    """What a run is there to make."""
+    """The output file of a run."""
     return at.out / ("image.zst" if compressed else "image")
 
 
 def look(compressed: bool) -> Look:
-    """What looks at an image: its size and room, and how far it is that of the first run."""
+    """A function that computes size, free space, and difference from the first run's image."""
 
     def figures(at: Setting) -> Mapping[str, float]:
         made = output(at, compressed)
@@ -119,7 +119,7 @@ def look(compressed: bool) -> Look:
 
 
 def room(image: str) -> dict[str, float]:
-    """How large a file system is, and what is free in it."""
+    """Size and free space of a file system in bytes, and its free inodes."""
     said = tools.output_of(["dumpe2fs", "-h", image])
     values = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
     block = int(values["Block size"])
@@ -131,7 +131,7 @@ def room(image: str) -> dict[str, float]:
 
 
 def differing_bytes(one: Path, other: Path) -> int:
-    """How many bytes are not the same in two files; what only one of them has counts as well."""
+    """The number of bytes that differ between two files, including bytes that only one has."""
     count = abs(one.stat().st_size - other.stat().st_size)
     with one.open("rb") as first, other.open("rb") as second:
         while (left := first.read(CHUNK)) and (right := second.read(CHUNK)):
@@ -143,7 +143,7 @@ def differing_bytes(one: Path, other: Path) -> int:
 
 
 def make_source(path: Path, entries: int) -> None:
-    """A store, the closure of all that is in it, and files such as a boot loader wants them."""
+    """Make a store, the closure of everything in it, and files such as a boot loader needs."""
     trees.closure(path / "made", entries)
     (path / "made" / "nix" / "store").rename(path / "store")
     trees.remove(path / "made")

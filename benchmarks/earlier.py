@@ -1,7 +1,7 @@
-"""An earlier revision of ext4writer, with an environment of its own, to be timed beside this one.
+"""An earlier revision of ext4writer in a separate environment, to be compared with this one.
 
-It is built from a git worktree and installed by pip, as this revision is, but for the packages that
-it needs: those are the same files for both, so that no other version of one is in the figures.
+It is built from a git worktree and installed by pip, like this revision. Both use the same files of
+the packages they depend on, so that other versions of these do not affect the figures.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from .measure import shortened
 
 FOLDER = "earlier"
 INSIDE = ("__init__.py", "generator.py", "inside.py")
-"""What a process that uses the library needs of this package: both revisions do the same work."""
+"""The files of this package that a process using the library needs; both revisions run them."""
 DEPENDENCIES = "zz-dependencies.pth"
-"""The last one that Python reads, so that the packages of the environment itself come first."""
+"""Python reads this file last, so that the packages of the environment itself come first."""
 
 
 class NoRevisionError(Exception):
-    """A revision cannot be made ready; the text says why."""
+    """A revision cannot be installed, for the reason in the message."""
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """A revision that is installed."""
+    """An installed revision."""
 
     name: str
-    """As git shortens it."""
+    """Its short hash."""
     folder: Path
-    """Where its processes start: what they import from there is :data:`INSIDE` alone."""
+    """Where its processes start; they import only :data:`INSIDE` from there."""
 
     @property
     def bin(self) -> Path:
@@ -48,7 +48,7 @@ class Earlier:
         return self.folder / "environment" / "bin"
 
     def of(self, ours: Contender) -> Contender:
-        """The same work, done by this revision."""
+        """A contender that does the same work with this revision."""
 
         def commands(at: Setting) -> list[Step]:
             return [self._step(step) for step in ours.commands(at)]
@@ -64,7 +64,10 @@ class Earlier:
         )
 
     def beside(self, workload: Workload) -> Workload | None:
-        """``workload`` with its rows of ours, each with this revision beside it; None without."""
+        """Return ``workload`` with only ext4writer's rows, each followed by this revision's.
+
+        None if it has no such rows.
+        """
         pairs = [(row, self.of(row)) for row in workload.contenders if row.ours and not row.again]
         if not pairs:
             return None
@@ -87,22 +90,22 @@ class Earlier:
 
 @contextmanager
 def installed(revision: str, work: Path) -> Iterator[Earlier]:
-    """Make ``revision`` ready in ``work``; it is removed when the ``with`` block ends.
+    """Install ``revision`` in ``work``; it is removed when the ``with`` block ends.
 
-    Raises :class:`NoRevisionError` where this is no git checkout, where there is no such revision,
-    and where it cannot be installed or started with the packages of this environment.
+    Raises :class:`NoRevisionError` if this is not a git checkout, if there is no such revision, or
+    if it cannot be installed or started with the packages of this environment.
     """
     absent = tools.missing(("git",))
     if absent:
         raise NoRevisionError(absent)
     top = _answer("git", "-C", tools.REPOSITORY, "rev-parse", "--show-toplevel")
     if Path(top) != tools.REPOSITORY:
-        raise NoRevisionError(f"{tools.REPOSITORY} is no git checkout, so it has no revisions")
+        raise NoRevisionError(f"{tools.REPOSITORY} is not a git checkout, so it has no revisions")
     at = f"{revision}^{{commit}}"
     commit = _answer("git", "-C", tools.REPOSITORY, "rev-parse", "--verify", "--end-of-options", at)
     name = _answer("git", "-C", tools.REPOSITORY, "rev-parse", "--short", commit)
     folder = work / FOLDER
-    trees.remove(folder)  # of a run that was killed
+    trees.remove(folder)  # left by a run that was killed
     folder.mkdir()
     earlier = Earlier(name, folder)
     try:
@@ -118,14 +121,14 @@ def _install(earlier: Earlier, commit: str) -> None:
     packages = Path(sysconfig.get_path("purelib", "venv", {"base": os.fspath(environment)}))
     mine = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
     python = earlier.bin / "python"
-    # --force, because one of a run that was killed is known to git although it is gone
+    # --force, because git still lists the worktree of a run that was killed
     worktree = ("git", "-C", tools.REPOSITORY, "worktree")
     _answer(*worktree, "add", "--quiet", "--force", "--detach", source, commit)
     try:
         _answer(
             *(sys.executable, "-m", "pip", "--python", python, "install", "--quiet"),
             *("--no-deps", "--ignore-installed", "--no-build-isolation", "--no-index", source),
-            PYTHONPATH=os.pathsep.join(mine),  # for what builds it
+            PYTHONPATH=os.pathsep.join(mine),  # for the build backend
         )
     finally:
         _answer(*worktree, "remove", "--force", source)
@@ -141,7 +144,7 @@ def _install(earlier: Earlier, commit: str) -> None:
 
 
 def _answer(*argv: str | Path, **more: str) -> str:
-    """What a command prints; :class:`NoRevisionError` with its complaint if it fails."""
+    """Return a command's output; raises :class:`NoRevisionError` with its message if it fails."""
     done = subprocess.run(
         argv,
         stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""What a run gave, and what many runs give together."""
+"""The figures of single runs, and their summary over many runs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Run:
 
     figures: Mapping[str, float]
     steps: Mapping[str, float]
-    """Seconds of each command, where there are several."""
+    """Step -> seconds."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The median of some figures, the least and the most."""
+    """Median, minimum and maximum of some figures."""
 
     median: float
     low: float
@@ -29,14 +29,14 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Spread | None:
-        """None if there are no values."""
+        """Summarize ``values``; None if there are none."""
         known = list(values)
         if not known:
             return None
         return cls(statistics.median(known), min(known), max(known))
 
     def text(self, unit: Callable[[float], str]) -> str:
-        """The median, and the ends where they differ when they are printed."""
+        """The median, followed by minimum and maximum if they differ when printed."""
         median, low, high = unit(self.median), unit(self.low), unit(self.high)
         if low == high:
             return median
@@ -48,7 +48,7 @@ class Spread:
 
 @dataclass
 class Record:
-    """What became of one contender in one workload."""
+    """The results of one contender in one workload."""
 
     key: str
     label: str
@@ -59,29 +59,29 @@ class Record:
     beside: str = ""
     """The key of the row whose work it did with an earlier revision; empty for all others."""
     entries: int = 0
-    """Entries of what it read, 0 where that says nothing."""
+    """Entries of the tree that it read; 0 if not applicable."""
     content_bytes: int = 0
     runs: dict[int, Run] = field(default_factory=dict)
-    """By round."""
+    """Round -> run."""
     problem: str = ""
-    """Why it has no run, or not all of them."""
+    """Why some or all runs are missing."""
     failed: bool = False
-    """Whether the problem is a fault and no lack of the host."""
+    """Whether the problem is a failure, not something that the host lacks."""
     check: str = ""
-    """What e2fsck said: ``clean``, or its problems; empty if it was not asked."""
+    """The verdict of e2fsck: ``clean``, or its problems; empty if it did not run."""
 
     def spread(self, figure: str) -> Spread | None:
-        """Of all runs."""
+        """A figure over all runs."""
         return Spread.of(run.figures[figure] for run in self.runs.values() if figure in run.figures)
 
     def step(self, name: str) -> Spread | None:
-        """The seconds of one command, of all runs."""
+        """The seconds of one step over all runs."""
         return Spread.of(run.steps[name] for run in self.runs.values() if name in run.steps)
 
 
 @dataclass
 class Outcome:
-    """What became of one workload."""
+    """The results of one workload."""
 
     key: str
     title: str
@@ -89,7 +89,7 @@ class Outcome:
     chart: str
     rounds: int
     about: list[str] = field(default_factory=list)
-    """Lines on what was read."""
+    """Lines about the sources."""
     records: dict[str, Record] = field(default_factory=dict)
     skipped: str = ""
     failed: bool = False
@@ -110,12 +110,12 @@ def paired(
 
 
 def ratio(over: Record, under: Record, figure: str) -> Spread | None:
-    """How many times as much the first takes as the second."""
+    """The figure of the first contender divided by that of the second, round by round."""
     return paired(over, under, figure, lambda one, other: one / other if other else float("inf"))
 
 
 def three_digits(value: float) -> str:
-    """A number without more digits than it deserves."""
+    """Format a number with about three significant digits."""
     size = abs(value)
     if size >= 100:
         return f"{value:,.0f}"
@@ -125,14 +125,14 @@ def three_digits(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """With the unit that suits it."""
+    """Format seconds, with a suitable unit."""
     if value < 1:
         return f"{three_digits(value * 1000)} ms"
     return f"{three_digits(value)} s"
 
 
 def size(value: float) -> str:
-    """With the unit that suits it."""
+    """Format bytes, with a suitable unit."""
     for unit, name in ((1 << 40, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (1 << 10, "KiB")):
         if abs(value) >= unit:
             return f"{three_digits(value / unit)} {name}"
@@ -140,5 +140,5 @@ def size(value: float) -> str:
 
 
 def times(value: float) -> str:
-    """A ratio."""
+    """Format a ratio."""
     return f"{three_digits(value)}x"

@@ -1,4 +1,4 @@
-"""Numbers and bytes that are the same on every machine and with every Python."""
+"""Pseudorandom numbers and bytes that are the same on every machine and with every Python."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ TABLES = 64
 
 
 class Numbers:
-    """SplitMix64."""
+    """The generator SplitMix64."""
 
     def __init__(self, seed: int) -> None:
         self.state = seed & MASK
 
     def next(self) -> int:
-        """A number of 64 bits."""
+        """A 64-bit number."""
         self.state = (self.state + 0x9E3779B97F4A7C15) & MASK
         mixed = self.state
         mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 & MASK
@@ -28,11 +28,11 @@ class Numbers:
         return self.next() * limit >> 64
 
     def between(self, low: int, high: int) -> int:
-        """A number from ``low`` to ``high``, both included."""
+        """A number from ``low`` to ``high``, inclusive."""
         return low + self.below(high - low + 1)
 
     def chance(self, percent: int) -> bool:
-        """True in this percentage of cases."""
+        """True with this probability."""
         return self.below(100) < percent
 
     def pick(self, classes: tuple[tuple[int, int, int], ...]) -> int:
@@ -50,10 +50,10 @@ class Numbers:
 
 
 class Bytes:
-    """Content of files, without a zero byte.
+    """File content without zero bytes.
 
-    One block of words is what everything is cut from. It is turned into many by exchanging its
-    byte values, so that a compressor finds words again, as in real files, but no whole files.
+    All content is cut from one block of words. Substituting byte values turns it into many blocks,
+    so that a compressor finds repeated words, as in real files, but no repeated files.
     """
 
     def __init__(self, seed: int) -> None:
@@ -61,7 +61,7 @@ class Bytes:
 
     @cached_property
     def block(self) -> bytes:
-        """Two times the same block, so that a piece may begin anywhere."""
+        """The block twice, so that a piece can start anywhere."""
         numbers = self.numbers
         letters = "etaoinshrdlucmfwypvbgk"
         words = [
@@ -72,7 +72,7 @@ class Bytes:
 
     @cached_property
     def tables(self) -> list[bytes]:
-        """Permutations of the byte values that leave zero alone."""
+        """Permutations of the byte values that map zero to itself."""
         tables = []
         for _ in range(TABLES):
             values = list(range(1, 256))
@@ -83,7 +83,7 @@ class Bytes:
         return tables
 
     def take(self, size: int) -> bytes:
-        """``size`` bytes, other ones at every call."""
+        """Return ``size`` bytes, different ones in every call."""
         pieces = []
         while size > 0:
             count = min(size, BLOCK)

@@ -1,4 +1,4 @@
-"""The figures to reach, all of them, on workloads of full size."""
+"""All figures to reach, on workloads of full size."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ BASE_MEMORY = 64 * MIB
 
 
 class Figure(Protocol):
-    """Something to be computed from all results."""
+    """A figure that is computed from all results."""
 
     @property
     def workload(self) -> str: ...
 
     def measure(self, results: Results) -> Spread | None:
-        """None if what it needs was not measured."""
+        """The figure; None if it was not measured."""
         ...
 
 
@@ -54,7 +54,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A figure of one contender over that of another, round by round."""
+    """A figure of one contender divided by that of another, round by round."""
 
     workload: str
     over: str
@@ -69,7 +69,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Within:
-    """A figure of a contender over another one of the same run."""
+    """A figure of a contender divided by another figure of the same run."""
 
     workload: str
     key: str
@@ -89,7 +89,7 @@ class Within:
 
 @dataclass(frozen=True)
 class Difference:
-    """What one contender takes above another, round by round."""
+    """A figure of one contender minus that of another, round by round."""
 
     workload: str
     key: str
@@ -106,7 +106,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class MemoryPerEntry:
-    """Peak memory above what is always allowed, by entries of the tree."""
+    """Peak memory above :data:`BASE_MEMORY`, divided by the entries of the tree."""
 
     workload: str
     key: str
@@ -123,7 +123,7 @@ class MemoryPerEntry:
 
 @dataclass(frozen=True)
 class GrownShare:
-    """How much less of the disk is free afterwards, in percent of the content."""
+    """How much the used disk space grows, in percent of the content."""
 
     workload: str
     key: str
@@ -141,7 +141,7 @@ class GrownShare:
 
 @dataclass(frozen=True)
 class Goal:
-    """One figure to reach; the median counts."""
+    """One figure to reach; its median counts."""
 
     about: str
     figure: Figure
@@ -150,14 +150,14 @@ class Goal:
     unit: Unit
 
     def reached(self, measured: Spread) -> bool:
-        """Whether the median keeps to the limit."""
+        """Whether the median is within the limit."""
         if self.bound == "at least":
             return measured.median >= self.limit
         return measured.median <= self.limit
 
     @property
     def wanted(self) -> str:
-        """In words."""
+        """The limit in words."""
         return f"{self.bound} {self.unit(self.limit)}"
 
 
@@ -229,7 +229,7 @@ GOALS = (
          Value("empty", "ext4writer", "disk"), "at most", 4 * MIB, size),
     Goal("100 files in memory, time of an image",
          Value("in-memory", "path", "wall"), "at most", 0.010, seconds),
-    Goal("Checksums of an image of 256 KiB made right",
+    Goal("Resealing all checksums of a 256 KiB image",
          Value("reseal", "whole", "cpu"), "at most", 0.001, seconds),
     Goal("140,000 entries planned, time until the first block",
          Value("opened", "first", "wall"), "at most", 0.050, seconds),

@@ -1,6 +1,7 @@
-"""What is measured inside a process that uses the library.
+"""Workloads that are measured inside a process that uses the library.
 
-The last line that a command prints is a JSON object of figures, which replace those of the process.
+The last line that a command prints may be a JSON object of figures, which replace those of the
+process.
 
 Usage: python -m benchmarks.inside COMMAND ARGUMENT...
 """
@@ -35,16 +36,16 @@ from .generator import Numbers
 
 MTIME_NS = 1_700_000_000 * 10**9
 FOLDER = 100
-"""Files in each directory of a tree that is only planned."""
+"""Entries in each directory of a tree that is only planned."""
 
 
 def empty(size: str, output: str) -> None:
-    """An image of ``size`` bytes that holds nothing."""
+    """Make an empty image of ``size`` bytes."""
     write_image(Tree(), output, Spec(size=int(size)))
 
 
 def names(count: str, output: str) -> None:
-    """An image of empty files in one directory; to make the tree does not count."""
+    """Make an image of empty files in one directory; building the tree is not timed."""
     tree = Tree()
     numbers = Numbers(5)
     nothing = BytesContent(b"")
@@ -53,11 +54,11 @@ def names(count: str, output: str) -> None:
         children[b"entry-%016x" % numbers.next()] = RegularFile(nothing, mtime_ns=MTIME_NS)
     with timed() as figures:
         write_image(tree, output)
-    tell(figures)
+    report(figures)
 
 
 def small(count: str, kind: str, output: str = "") -> None:
-    """Images of 100 files that are made in memory, the tree included; figures are of one image.
+    """Make images of 100 files in memory, including the tree; figures are for one image.
 
     ``kind`` is ``path`` for images written to ``output``, ``memory`` for a bytearray, and
     ``least`` for a bytearray and the smallest image that holds the files.
@@ -68,13 +69,13 @@ def small(count: str, kind: str, output: str = "") -> None:
     with timed() as figures:
         for number in range(int(count)):
             write_image(small_tree(number), target, spec)
-    tell({name: value / int(count) for name, value in figures.items()})
+    report({name: value / int(count) for name, value in figures.items()})
 
 
 def resealed(count: str, kind: str) -> None:
-    """Make the checksums of an image of 256 KiB right; figures are of one.
+    """Update the checksums of a 256 KiB image; figures are for one image.
 
-    ``kind`` is ``whole``, or ``offsets`` where what changed is told.
+    ``kind`` is ``whole`` for all checksums, or ``offsets`` to pass the offsets of changes.
     """
     from ext4writer.damage import reseal
 
@@ -89,20 +90,20 @@ def resealed(count: str, kind: str) -> None:
         for number in range(int(count)):
             image[1024 + 0x3A] = number & 0xFF
             reseal(image, changed)
-    tell({name: value / int(count) for name, value in figures.items()})
+    report({name: value / int(count) for name, value in figures.items()})
 
 
 def opened(kind: str) -> None:
-    """Open an image that is planned and not written.
+    """Open an image that is planned but not written.
 
     ``kind`` is ``first`` for the time until the first block of an image of 140,000 entries is
-    there, or ``read`` for reading 1 GiB of content from its beginning to its end.
+    read, or ``read`` for reading 1 GiB of content sequentially.
     """
     if kind == "first":
         layout = plan(big_tree(140_000))
         with timed() as figures:
             layout.open().pread(0, 4096)
-        tell(figures)
+        report(figures)
         return
     piece = 1 << 20
     with tempfile.TemporaryDirectory() as folder:
@@ -120,15 +121,15 @@ def opened(kind: str) -> None:
                 for offset in range(0, image.size, piece):
                     image.preadinto(offset, buffer)
         image.close()
-    tell(figures)
+    report(figures)
 
 
 def recipes(count: str, kind: str) -> None:
-    """Images of recipes in memory; figures are of one.
+    """Make images of recipes in memory; figures are for one image.
 
-    ``kind`` is ``seeds`` for the seeds from 0 on, each made from the seed on, with an override or
-    none, as ``fuzz make`` does. ``least`` is for the smallest image without a journal, and
-    ``journalled`` for the smallest with one, from the text of their recipe on.
+    ``kind`` is ``seeds`` for the seeds starting at 0, each with at most one override, as ``fuzz
+    make`` does. ``least`` is for the smallest image without a journal, and ``journalled`` for the
+    smallest with one, both starting from the text of their recipe.
     """
     from ext4writer.fuzzing import Recipe, random_image
 
@@ -142,11 +143,11 @@ def recipes(count: str, kind: str) -> None:
     with timed() as figures:
         for seed in range(int(count)):
             make(seed)
-    tell({name: value / int(count) for name, value in figures.items()})
+    report({name: value / int(count) for name, value in figures.items()})
 
 
 def small_tar(count: str, output: str) -> None:
-    """Images of the same 100 files from a tar archive; figures are of one image."""
+    """Make images of the same 100 files from a tar archive; figures are for one image."""
     archive = output + ".tar"
     pack(small_tree(0), archive)
     write_image(sources.tar(archive), output)
@@ -154,11 +155,11 @@ def small_tar(count: str, output: str) -> None:
         for _ in range(int(count)):
             write_image(sources.tar(archive), output)
     os.unlink(archive)
-    tell({name: value / int(count) for name, value in figures.items()})
+    report({name: value / int(count) for name, value in figures.items()})
 
 
 def pack(tree: Tree, path: str) -> None:
-    """Write a tree of directories and of files in memory as a tar archive."""
+    """Write a tree of directories and files in memory as a tar archive."""
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
         for name, node in tree.walk():
             member = tarfile.TarInfo("." + os.fsdecode(name))
@@ -173,7 +174,7 @@ def pack(tree: Tree, path: str) -> None:
 
 
 def small_tree(number: int) -> Tree:
-    """Ten directories of nine files; with them a hundred entries, and others for each number."""
+    """Ten directories of nine files each, a hundred entries; content varies with ``number``."""
     tree = Tree()
     for outer in range(10):
         tree.directory(f"/folder{outer}", mtime_ns=MTIME_NS)
@@ -194,7 +195,7 @@ def planning(count: str, collector: str) -> None:
     with timed() as figures:
         plan(tree)
     planned = peak_memory()
-    tell(
+    report(
         figures
         | {
             "us_per_entry": figures["wall"] * 1e6 / entries,
@@ -205,7 +206,7 @@ def planning(count: str, collector: str) -> None:
 
 
 def big_tree(entries: int) -> Tree:
-    """Directories of :data:`FOLDER` entries each, in tens of tens, with files of some KiB."""
+    """Nested directories of :data:`FOLDER` entries each, ten of which are directories."""
     tree = Tree()
     texts = [bytes([65 + number % 26]) * (number * 97 + 1) for number in range(100)]
     pending = [tree.root.children]
@@ -225,13 +226,13 @@ def big_tree(entries: int) -> Tree:
 
 
 def peak_memory() -> int:
-    """The most that this process has held so far, in bytes."""
+    """The peak memory of this process so far, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 @contextmanager
 def timed() -> Iterator[dict[str, float]]:
-    """Fill the dict with what the block takes."""
+    """Yield a dict that receives wall time and CPU time of the block, in seconds."""
     figures: dict[str, float] = {}
     wall, cpu = time.monotonic(), time.process_time()
     yield figures
@@ -239,8 +240,8 @@ def timed() -> Iterator[dict[str, float]]:
     figures["cpu"] = time.process_time() - cpu
 
 
-def tell(figures: dict[str, float]) -> None:
-    """Hand the figures over."""
+def report(figures: dict[str, float]) -> None:
+    """Print the figures for the process that measures."""
     print(json.dumps(figures))
 
 

@@ -1,4 +1,4 @@
-"""What the table of workloads is made of."""
+"""The types of the rows in the table of workloads."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class Scale:
     closure_entries: int
     sparse_bytes: int
     empty_bytes: Mapping[str, int]
-    """Of empty images, by workload."""
+    """Workload -> size of its empty image."""
     images: int
     planned: tuple[int, int, int]
     timeout: float
     spare_memory: int
-    """Bytes that are touched beyond what a run can need, because the kernel takes any page that is
-    free: with a spare GiB the same 200 MiB took from 0.04 to 0.7 s to write, with four of them 0.04
-    to 0.1 s. Where the host takes memory back, a GiB can take ten seconds."""
+    """Bytes to touch beyond what a run can need, because the kernel may choose any free page. With
+    a spare GiB, writing the same 200 MiB took 0.04 to 0.7 s; with four it took 0.04 to 0.1 s. Where
+    the host of a virtual machine takes memory back, touching a GiB can take ten seconds."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What ext4writer says of an image of a source, to give peers the same room."""
+    """What ext4writer reports about an image of a source, to give other tools the same space."""
 
     image_bytes: int = 0
     inodes: int = 0
@@ -46,16 +46,16 @@ class Setting:
     """Where a run takes place."""
 
     source: Path
-    """What is read; of no meaning for contenders without a source."""
+    """What is read; meaningless for contenders without a source."""
     out: Path
-    """An empty directory for everything that the run makes."""
+    """An empty directory for everything that the run creates."""
     facts: Facts
     kept: Path
-    """A place that outlives the run, for the next one of the same contender to find."""
+    """A path of a file that is kept for the next run of the same contender."""
 
     @property
     def image(self) -> str:
-        """Where an image belongs."""
+        """The path for the image."""
         return os.fspath(self.out / "image")
 
 
@@ -71,40 +71,40 @@ class Step:
 
 Commands = Callable[[Setting], list[Step]]
 Look = Callable[[Setting], Mapping[str, float]]
-"""Figures of what a run has made."""
+"""Computes further figures from the files that a run created."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One tool, in one way of using it."""
+    """One tool with one set of options."""
 
     key: str
     label: str
     commands: Commands
     source: str = ""
-    """Which source of the workload it reads; empty for none."""
+    """The key of the source that it reads; empty for none."""
     programs: tuple[str, ...] = ()
-    """What has to be installed."""
+    """Programs that must be installed."""
     makes: Literal["image", "archive", "copy", "nothing"] = "image"
     """An image is judged by e2fsck."""
     most_runs: int = 1_000
     one_file_system: bool = True
-    """Whether it can keep to the file system of its source."""
+    """Whether it can stay on the file system of its source."""
     sized: bool = False
-    """Whether it has to be told how large its image is, which ext4writer then finds out."""
+    """Whether it needs the size of its image as an option; ext4writer's plan then determines it."""
     charted: bool = True
     entries: int = 0
-    """Entries of the tree, where there is no source that could be asked."""
+    """Entries of the tree, if there is no source to count them in."""
     note: str = ""
     ours: bool = False
     beside: str = ""
     """The key of the row whose work it does with an earlier revision; empty for all others."""
     again: bool = False
-    """Whether it does the work of another row once more, for the sake of other programs."""
+    """Whether it repeats the work of another row, to be compared with other programs."""
     look: Look | None = None
-    """Looks at what a run has left, when its time does not count any more."""
+    """Computes figures from the output of a run, after its time is measured."""
     obstacle: Callable[[], str] = lambda: ""
-    """Why it cannot take part on this host, beside programs that are missing; empty if it can."""
+    """Why it cannot run on this host, apart from missing programs; empty if it can."""
 
 
 @dataclass(frozen=True)
@@ -114,18 +114,18 @@ class Source:
     key: str
     about: str
     disk_bytes: int
-    """What it takes at most; 0 if it is there already."""
+    """Most bytes that it uses; 0 if it exists already."""
     make: Callable[[Path], None] | None = None
-    """Makes it at a path that does not exist yet."""
+    """Creates it at a path that does not exist yet."""
     path: Path | None = None
-    """Where it is, if it need not be made."""
+    """Its path, if it exists already."""
     planned: str = ""
-    """The part that is in the images whose size peers have to be told; empty for all of it."""
+    """The folder in it whose image determines the size for other tools; empty for all of it."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Contenders that are run in alternation."""
+    """Contenders that run alternately."""
 
     key: str
     title: str
@@ -134,18 +134,18 @@ class Workload:
     contenders: tuple[Contender, ...]
     sources: tuple[Source, ...] = ()
     disk: str = ""
-    """Kind of a file system that is made and mounted for it; empty for the host's own."""
+    """Type of a file system that is created and mounted for it; empty for the host's own."""
     disk_bytes: int = 0
     outputs: float = 1.3
-    """What a run leaves on the disk at most, in sizes of the source."""
+    """Most disk space that the output of a run needs, in multiples of the source's size."""
     repeat: int = 1
-    """How many times as often as others it runs."""
+    """Factor on the number of rounds."""
     scratch: bool = False
-    """Whether the most disk is measured that a run takes at any time."""
+    """Whether to measure the peak disk usage of a run."""
     chart: str = ""
-    """Its title in the chart; empty keeps it out of it."""
+    """Its title in the chart; empty if it is not in the chart."""
 
 
 def command() -> str:
-    """Our command."""
+    """The path of the command ext4writer."""
     return os.fspath(tools.COMMAND)

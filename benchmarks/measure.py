@@ -1,4 +1,4 @@
-"""Run commands, one child process each, and see what they take."""
+"""Runs commands, each in a child process, and measures time, memory and disk space."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PROBLEM = re.compile(r'<problem [^>]*?code="([^"]*)"')
 
 
 class RunError(Exception):
-    """A command failed; the text says how, and ``last`` is the last line that it printed."""
+    """A command failed, as the message describes; ``last`` is the last line that it printed."""
 
     def __init__(self, text: str, last: str = "") -> None:
         super().__init__(text)
@@ -46,7 +46,7 @@ class TooLongError(RunError):
 
 @dataclass(frozen=True)
 class Usage:
-    """What one command took, its children included."""
+    """What one command used, including its children: seconds, CPU seconds, bytes of memory."""
 
     wall: float
     cpu: float
@@ -62,7 +62,7 @@ class Runner:
     log: Path
 
     def run(self, argv: Sequence[str], timeout: float, cwd: Path = tools.REPOSITORY) -> Usage:
-        """Run a command in ``cwd`` to its end; :class:`RunError` unless its status is 0."""
+        """Run a command in ``cwd``; raises :class:`RunError` unless its exit status is 0."""
         program = tools.find(argv[0])
         if program is None:
             raise RunError(tools.missing((argv[0],)))
@@ -95,10 +95,10 @@ class Runner:
         return Usage(float(wall), float(cpu), int(memory), output)
 
     def touch_memory(self, wanted: float) -> None:
-        """Use ``wanted`` bytes of memory and free them again, as far as that much is free.
+        """Touch ``wanted`` bytes of memory, or as many as are free, and free them again.
 
-        The host of a virtual machine may have taken back what was free. To get it again, page by
-        page, can take longer than all that is measured, and hits whatever needs memory first.
+        The host of a virtual machine may have taken back free memory. Getting it back, page by
+        page, can take longer than everything that is measured, and would slow down the first run.
         """
         with suppress(OSError), open("/proc/meminfo") as file:
             facts = dict(line.split(":", 1) for line in file)
@@ -108,20 +108,20 @@ class Runner:
                 self.run([sys.executable, "-I", "-S", "-c", TOUCH, str(count)], 120)
 
     def least_memory(self) -> int:
-        """What a program that does nothing seems to take."""
+        """The measured memory of a program that does nothing, in bytes."""
         return self.run(["true"], 60).memory
 
 
 class ScratchDisk:
-    """Watches how much disk everything in a folder takes, until the ``with`` block ends.
+    """Watches the disk space that everything in a folder uses, until the ``with`` block ends.
 
-    Files in the folder itself are looked at all the time. What lies deeper is looked at by
-    :meth:`survey`, which belongs after every step: a step adds there or removes, not both.
+    Files in the folder itself are watched all the time. Subfolders are only measured by
+    :meth:`survey`, which must follow every step; a step only adds or only removes files there.
     """
 
     def __init__(self, folder: Path) -> None:
         self.most = 0
-        """The most that was seen, in bytes."""
+        """The largest measured value in bytes."""
         self._folder = folder
         self._deeper = 0
         self._over = threading.Event()
@@ -136,7 +136,7 @@ class ScratchDisk:
         self._watcher.join()
 
     def survey(self) -> None:
-        """Look at all."""
+        """Measure everything."""
         self._deeper = trees.disk_bytes(self._folder) - self._files()
         self._see()
 
@@ -157,7 +157,7 @@ class ScratchDisk:
 
 
 def _stop(child: subprocess.Popen[str]) -> None:
-    """End a child and its own children; politely first, so that they may clean up."""
+    """End a child and its descendants; first with SIGTERM, so that they can clean up."""
     for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 60.0)):
         with suppress(ProcessLookupError):
             os.killpg(child.pid, number)
@@ -169,13 +169,13 @@ def _stop(child: subprocess.Popen[str]) -> None:
 
 
 def shortened(output: str) -> str:
-    """The end of an output, in one line."""
+    """The end of an output in one line of at most ``LOG_SHOWN`` characters."""
     text = " ".join(output.split())
     return text if len(text) <= LOG_SHOWN else "..." + text[-LOG_SHOWN:]
 
 
 def check(image: Path) -> str:
-    """Let ``e2fsck -fn`` judge ``image``: ``clean``, or what it found."""
+    """Run ``e2fsck -fn`` on ``image``; return ``clean``, or what it found."""
     program = tools.find("e2fsck")
     if program is None:
         return tools.missing(("e2fsck",))

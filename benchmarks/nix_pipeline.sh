@@ -1,10 +1,10 @@
 #!/bin/sh
-# What nixos/lib/make-ext4-fs.nix of nixpkgs does to make an image, one step for each call.
+# The steps with which nixos/lib/make-ext4-fs.nix of nixpkgs makes an image; each call runs one.
 #
 # Usage: nix_pipeline.sh STEP SOURCE WORK
 #
-# SOURCE holds the folders closure (as closureInfo makes it), store and files; everything is made
-# in WORK, where "image" is the result and "image.zst" the compressed one.
+# SOURCE contains the folders closure (as made by closureInfo), store and files. Everything is
+# created in WORK, where "image" is the result and "image.zst" the compressed result.
 
 set -eu
 step=$1 source=$2 work=$3

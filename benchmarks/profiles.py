@@ -1,4 +1,4 @@
-"""Profiles of our own runs, by every profiler that is installed. They are not timed."""
+"""Profiles ext4writer's runs with every installed profiler. These runs are not timed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TIMEOUT = 7_200
 
 
 def write(steps: Sequence[Step], folder: Path, name: str, runner: Runner) -> None:
-    """Run the steps once under each profiler and leave its files in ``folder``."""
+    """Run ext4writer's steps once under each profiler, which writes its files to ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     for step in steps:
         if not step.ours:
@@ -38,7 +38,7 @@ def write(steps: Sequence[Step], folder: Path, name: str, runner: Runner) -> Non
 
 
 def _profilers(argv: Sequence[str], stem: Path) -> list[tuple[str, list[str], Path]]:
-    """(name, command, file it writes) for each profiler that there is."""
+    """(Name, command, file that it writes) for each installed profiler."""
     found: list[tuple[str, list[str], Path]] = []
 
     def add(kind: str, suffix: str, *before: str, command: Sequence[str] = argv) -> None:
@@ -62,7 +62,7 @@ def _profilers(argv: Sequence[str], stem: Path) -> list[tuple[str, list[str], Pa
 
 
 def _summarize(profile: Path) -> None:
-    """Print the functions of a cProfile, the dearest first, to a file beside it."""
+    """Write the most expensive functions of a cProfile to a text file next to it."""
     text = io.StringIO()
     stats = pstats.Stats(os.fspath(profile), stream=text)
     stats.strip_dirs().sort_stats("tottime").print_stats(LINES)
@@ -71,7 +71,7 @@ def _summarize(profile: Path) -> None:
 
 
 def _report(recorded: Path, runner: Runner) -> None:
-    """Print what perf recorded to a file beside it."""
+    """Write a report of what perf recorded to a text file next to it."""
     argv = ["perf", "report", "--stdio", "--no-children", "-g", "none", "-i", os.fspath(recorded)]
     try:
         text = runner.run(argv, TIMEOUT).output

@@ -1,4 +1,4 @@
-"""The report: Markdown for people, JSON for programs."""
+"""The report, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ MORE = {
     "free_inodes": ("free inodes", "{:,.0f}".format),
     "differing": ("bytes that differ from those of the first run", "{:,.0f}".format),
 }
-"""Figures that only some rows have."""
+"""Figures that only some rows have -> (title, function that formats them)."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that one run of the benchmarks found."""
+    """All results of one run of the benchmarks."""
 
     results: Results
     quick: bool
@@ -40,11 +40,11 @@ class Report:
     least_memory: int
     busy: bool
     against: str = ""
-    """The earlier revision that every row has beside it, as git shortens it; empty for none."""
+    """The short hash of the earlier revision to compare with; empty for none."""
 
     @property
     def faults(self) -> list[str]:
-        """What must not be: our failures, and images of ours that are not clean."""
+        """Failures of ext4writer, and images of ext4writer that are not clean."""
         found = []
         for outcome in self.results.values():
             if outcome.failed:
@@ -58,12 +58,12 @@ class Report:
         return found
 
     def markdown(self) -> str:
-        """All of it."""
+        """The full report as Markdown."""
         middle = self._beside() if self.against else self._goals()
         return "\n".join([*self._head(), "", *middle, *self._workloads()])
 
     def summary(self) -> str:
-        """The figures to reach, or the ratios to an earlier revision, as plain lines."""
+        """The goals, or the ratios to an earlier revision, as plain lines."""
         if self.against:
             return self._ratios()
         rows = list(self._judged())
@@ -78,7 +78,7 @@ class Report:
         return "\n".join(lines)
 
     def as_json(self) -> str:
-        """All of it, each run included."""
+        """The full report as JSON, including each run."""
         return json.dumps(
             {
                 "program": "ext4writer",
@@ -108,7 +108,7 @@ class Report:
 
     def _head(self) -> Iterator[str]:
         what = "A quick run" if self.quick else "A run"
-        turns = f", by turns with its revision {self.against}" if self.against else ""
+        turns = f", alternating with its revision {self.against}" if self.against else ""
         yield f"{what} of ext4writer {self.version} on {self.date}{turns}."
         yield ""
         yield from _table(("machine", ""), self.machine.items())
@@ -117,14 +117,14 @@ class Report:
             yield from _table(("tool", "version"), self.versions.items())
         yield ""
         yield (
-            "Every figure is the median of its runs, with the least and the most in brackets; "
-            "every ratio is that of two runs of the same round, and the median of those. Time is "
-            "wall time. A peak below "
-            f"{size(self.least_memory)} cannot be seen."
+            "Every figure is the median of its runs, with minimum and maximum in brackets. "
+            "Every ratio is the median of the ratios of two runs of the same round. Time is "
+            "wall time. A memory peak below "
+            f"{size(self.least_memory)} cannot be measured."
         )
         if self.busy:
             yield ""
-            yield "**Other work was running when this began; the figures are worth little.**"
+            yield "**Other work was running at the start; the figures are unreliable.**"
         if self.quick:
             yield ""
             yield f"**{QUICK_NOTE}**"
@@ -154,9 +154,9 @@ class Report:
         )
 
     def _compared(self, *, done: bool) -> Iterator[tuple[Outcome, Record, Record]]:
-        """(workload, row of this revision, the same of the earlier one), if both have ``done`` it.
+        """Yield (workload, row of this revision, row of the earlier one).
 
-        Otherwise those that one of them has not done.
+        ``done`` chooses the rows that both revisions have run; otherwise the others.
         """
         for outcome in self.results.values():
             for before in outcome.records.values():
@@ -166,8 +166,8 @@ class Report:
                         yield outcome, now, before
 
     def _beside(self) -> Iterator[str]:
-        """The table of all that both revisions have done, and why others are not in it."""
-        yield f"## Beside {self.against}"
+        """The table of all rows that both revisions have run, and the reasons for missing rows."""
+        yield f"## Compared with {self.against}"
         yield ""
         heads = (
             word
@@ -190,7 +190,7 @@ class Report:
             yield f"- {outcome.title}, {now.label}: not compared: {who}{reason.rstrip('.')}."
 
     def _ratios(self) -> str:
-        """Ratios alone: those of :meth:`_beside`."""
+        """Only the ratios of :meth:`_beside`, as plain lines."""
         lines = [f"This revision over {self.against}: {', '.join(name for name, _, _ in BESIDE)}"]
         for outcome, now, before in self._compared(done=True):
             found = [ratio(now, before, figure) for _, figure, _ in BESIDE]
@@ -216,7 +216,7 @@ class Report:
             yield from _rows(outcome)
 
     def _without_gaps(self, outcome: Outcome) -> Outcome:
-        """``outcome`` with the rows that are compared, and no others."""
+        """``outcome`` with only the rows that are compared."""
         pairs = [pair for of, *pair in self._compared(done=True) if of is outcome]
         rows = {record.key: record for pair in pairs for record in pair}
         baseline = outcome.baseline if outcome.baseline in rows else next(iter(rows), "")
@@ -224,19 +224,19 @@ class Report:
 
 
 BESIDE = (("time", "wall", seconds), ("CPU", "cpu", seconds), ("peak memory", "memory", size))
-"""What two revisions are compared by: words, figure, unit."""
-QUICK_NOTE = "Quick run: small workloads and few rounds; the limits are meant for full ones."
+"""The figures for comparing two revisions: (title, name, function that formats them)."""
+QUICK_NOTE = "Quick run: small workloads and few rounds; the limits apply to full runs."
 
 
 def verdict(goal: Goal, measured: Spread | None) -> str:
-    """In a word or two."""
+    """The verdict in a word or two."""
     if measured is None:
         return "not measured"
     return "reached" if goal.reached(measured) else "missed"
 
 
 def _rows(outcome: Outcome) -> Iterator[str]:
-    """The table of one workload and the notes below it."""
+    """Yield the lines of one workload's table and of the notes below it."""
     base = outcome.records[outcome.baseline]
     yield from _table(
         [column.format(baseline=base.label) for column in COLUMNS],
@@ -268,7 +268,7 @@ def _row(record: Record, base: Record) -> Sequence[str]:
 
 
 def _side_by_side(now: Record, before: Record) -> Iterator[str]:
-    """Medians of both and their ratio, for each figure of :data:`BESIDE`."""
+    """Yield both medians and their ratio for each figure of :data:`BESIDE`."""
     for _, figure, unit in BESIDE:
         for record in (before, now):
             spread = record.spread(figure)
@@ -295,7 +295,7 @@ def _notes(record: Record) -> Iterator[str]:
 
 
 def _table(head: Sequence[str], rows: Any) -> Iterator[str]:
-    """A Markdown table with columns of one width."""
+    """Yield the lines of a Markdown table with aligned columns."""
     cells = [tuple(head), *(tuple(cell.replace("|", "\\|") for cell in row) for row in rows)]
     widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(head))]
     for number, row in enumerate(cells):
@@ -338,7 +338,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
 
 
 def read_results(text: str, table: Sequence[Workload]) -> dict[str, Outcome]:
-    """What an earlier report in JSON has of the workloads of ``table``."""
+    """Read the results of the workloads in ``table`` from an earlier JSON report."""
     known = {workload.key: workload for workload in table}
     found = {}
     for stored in json.loads(text)["workloads"]:

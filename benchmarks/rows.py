@@ -1,6 +1,6 @@
 """The table of everything that is measured: a row for each workload and each contender.
 
-What a row gives has to reach what stands in :mod:`benchmarks.goals`.
+:mod:`benchmarks.goals` has the figures that these rows are to reach.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ QUICK = Scale(
 COMPARED = replace(
     FULL, rounds=3, many_names=250_000, large_bytes=GIB, images=300, spare_memory=GIB
 )
-"""For two revisions: without what is only long."""
+"""For comparing two revisions: workloads are smaller where size adds only time."""
 
 FEATURES = (
     (
@@ -67,7 +67,7 @@ FEATURES = (
     ),
     ("bigalloc", "with bigalloc", "bigalloc"),
 )
-"""Images with more than the default: key, label, features."""
+"""Images with more than the default features: (key, label, features)."""
 
 
 def ours(
@@ -82,7 +82,7 @@ def ours(
     charted: bool = True,
     again: bool = False,
 ) -> Contender:
-    """``ext4writer build`` of what lies ``below`` the source, and perhaps more commands."""
+    """``ext4writer build`` of the path ``below`` in the source, and the commands ``then``."""
 
     def commands(at: Setting) -> list[Step]:
         argv = (command(), "build", str(at.source / below), "-o", at.image, "--quiet", *options)
@@ -109,7 +109,7 @@ def inside(
     entries: int = 0,
     note: str = "",
 ) -> Contender:
-    """A process that uses the library; an image's path is its last argument."""
+    """A process that uses the library; if it makes an image, its path is the last argument."""
 
     def commands(at: Setting) -> list[Step]:
         path = (at.image,) if makes == "image" else ()
@@ -121,13 +121,13 @@ def inside(
 
 
 def python(key: str, code: str, *, ours: bool = False) -> Contender:
-    """A Python process of the environment that runs the benchmarks."""
+    """A Python process in the environment that runs the benchmarks."""
     step = Step("python", (sys.executable, "-P", "-c", code), ours=ours)
     return Contender(key, f"python -c '{code}'", lambda _: [step], makes="nothing", ours=ours)
 
 
 def mke2fs(lazy: int, source: str = "tree") -> Contender:
-    """``mke2fs -d`` with our features and our count of inodes, and 5% and 64 MiB more room."""
+    """``mke2fs -d`` with our features and inode count, and with 5% and 64 MiB more space."""
 
     def commands(at: Setting) -> list[Step]:
         blocks = (at.facts.image_bytes * 21 // 20 + 64 * MIB) // BLOCK
@@ -158,9 +158,9 @@ def mke2fs(lazy: int, source: str = "tree") -> Contender:
 
 
 def genext2fs(source: str = "tree", most_runs: int = 1_000) -> Contender:
-    """``genext2fs``, which makes ext2 without features, as large as ours and a fifth more.
+    """``genext2fs``, which makes ext2 without features; its image is a fifth larger than ours.
 
-    It is not asked for what has gigabytes: 4 GiB take it more than three minutes.
+    It is left out for gigabytes of content: 4 GiB take more than three minutes.
     """
 
     def commands(at: Setting) -> list[Step]:
@@ -182,7 +182,7 @@ def genext2fs(source: str = "tree", most_runs: int = 1_000) -> Contender:
 
 
 def mke2fs_of_tar() -> tuple[Contender, Contender]:
-    """``mke2fs -d`` of an archive, where it can, and of what ``tar -xf`` makes of one."""
+    """``mke2fs -d`` of an archive, if supported, and of the folder that ``tar -xf`` extracts."""
     of_folder = mke2fs(lazy=1)
 
     def straight(at: Setting) -> list[Step]:
@@ -238,12 +238,12 @@ def cp(*options: str, source: str = "tree") -> Contender:
 
 
 def synced(at: Setting) -> list[Step]:
-    """mke2fs waits for the disk before it ends, and no other program does."""
+    """Sync the image: mke2fs waits for the disk before it ends, and no other program does."""
     return [Step("sync", ("sync", at.image))]
 
 
 def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple[Workload, ...]:
-    """The whole table. ``tree`` is the system tree to take, None for the usual one."""
+    """The full table. ``tree`` is the system tree to read; None means the default one."""
     large = f"{scale.large_bytes / MIB:g} MiB" if quick else f"{scale.large_bytes / GIB:g} GiB"
     few, many = f"{scale.few_names:,}", f"{scale.many_names:,}"
     return (
@@ -467,7 +467,7 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
         ),
         Workload(
             "reseal",
-            "All checksums of an image of 256 KiB with 100 files made right, time of one",
+            "Resealing all checksums of a 256 KiB image with 100 files, time of one",
             "whole",
             tuple(
                 inside(
@@ -481,13 +481,13 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
                 )
                 for kind, label in (
                     ("whole", "damage.reseal"),
-                    ("offsets", "damage.reseal, told what changed"),
+                    ("offsets", "damage.reseal, with the offsets of changes"),
                 )
             ),
         ),
         Workload(
             "opened",
-            "An image that is planned and not written",
+            "An image that is planned but not written",
             "first",
             tuple(
                 inside(kind, label, "opened", kind, makes="nothing", note=note)
@@ -570,7 +570,7 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
 
 
 def system_tree(quick: bool, tree: Path | None) -> Source:
-    """/usr; a quick run takes the packages of the environment that it runs in."""
+    """/usr, or ``tree`` if given; a quick run reads the packages of its own environment."""
     if tree is not None:
         return Source("tree", "a tree of this host", 0, path=tree)
     if quick:
@@ -580,7 +580,7 @@ def system_tree(quick: bool, tree: Path | None) -> Source:
 
 
 def large_files(scale: Scale) -> Source:
-    """Four files."""
+    """The source of four large files."""
     return Source(
         "tree",
         "four files",
@@ -590,7 +590,7 @@ def large_files(scale: Scale) -> Source:
 
 
 def empty_image(key: str, wanted: int, work: Path) -> Workload:
-    """An image with nothing in it, at most as large as the host's file system allows."""
+    """The workload of an empty image, at most as large as the host's file system allows."""
     size = min(wanted, tools.largest_file(work))
 
     def commands(at: Setting, *program: str) -> list[Step]:

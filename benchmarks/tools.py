@@ -1,4 +1,4 @@
-"""Which programs there are, and in what environment they run."""
+"""Finds installed programs, and describes the environment in which they run."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ PACKAGES = {
     "xargs": "findutils",
     "zstd": "zstd",
 }
-"""Program -> the Debian package that brings it."""
+"""Program -> the Debian package that contains it."""
 
 VERSIONS = {
     "mke2fs": ("-V",),
@@ -59,7 +59,7 @@ VERSIONS = {
     "mkfs.xfs": ("-V",),
     "mkfs.btrfs": ("--version",),
 }
-"""How the peers tell their versions."""
+"""Other tool -> arguments with which it prints its version."""
 
 ADMINISTRATOR = "/usr/local/sbin:/usr/sbin:/sbin"
 HERE = Path(__file__).resolve().parent
@@ -79,11 +79,11 @@ MKE2FS_CONF = f"""\
         features = {DEFAULT_FEATURES}
     }}
 """
-"""Read instead of the host's file, so that every mke2fs makes what ext4writer makes."""
+"""Replaces the host's file, so that every mke2fs uses the same features as ext4writer."""
 
 
 def search_path() -> str:
-    """Where programs are looked for: also in the administrator's directories."""
+    """PATH plus the administrator's directories."""
     return os.pathsep.join([os.environ.get("PATH", os.defpath), ADMINISTRATOR])
 
 
@@ -93,7 +93,7 @@ def find(program: str) -> str | None:
 
 
 def missing(programs: tuple[str, ...]) -> str:
-    """Which of ``programs`` are not there and what brings them; empty if all are."""
+    """Which of ``programs`` are missing, and their packages; empty if none is."""
     absent = [program for program in programs if find(program) is None]
     if not absent:
         return ""
@@ -102,7 +102,7 @@ def missing(programs: tuple[str, ...]) -> str:
 
 
 def environment(scratch: Path) -> dict[str, str]:
-    """The environment of every child, the same on all machines as far as that goes."""
+    """The environment of every child, as similar on all machines as possible."""
     kept = {name: os.environ[name] for name in ("HOME", "LD_LIBRARY_PATH") if name in os.environ}
     return kept | {
         "LC_ALL": "C.UTF-8",
@@ -116,7 +116,7 @@ def environment(scratch: Path) -> dict[str, str]:
 
 
 def status_and_output(arguments: list[str]) -> tuple[int, str]:
-    """Run a command that is not measured; both of its outputs together."""
+    """Run a command that is not measured; return its exit status and all its output."""
     program = find(arguments[0])
     if program is None:
         return 127, missing((arguments[0],))
@@ -132,7 +132,7 @@ def status_and_output(arguments: list[str]) -> tuple[int, str]:
 
 
 def output_of(arguments: list[str]) -> str:
-    """What a command prints; empty if it fails."""
+    """The output of a command; empty if it fails."""
     status, output = status_and_output(arguments)
     return "" if status else output
 
@@ -144,17 +144,17 @@ def no_tar_for_mke2fs() -> str:
         with tarfile.open(archive, "w"):
             pass
         status, _ = status_and_output(["mke2fs", "-q", "-F", "-d", archive, image, "1M"])
-    return "reads no tar archives; 1.47.1 and later do, with libarchive" if status else ""
+    return "cannot read tar archives; 1.47.1 and later can, with libarchive" if status else ""
 
 
 def versions() -> dict[str, str]:
-    """The first line of what each peer says of itself."""
+    """Other tool -> the first line of its version message."""
     found = {program: output_of([program, *asked]) for program, asked in VERSIONS.items()}
     return {program: text.splitlines()[0].strip("* ") for program, text in found.items() if text}
 
 
 def largest_file(folder: Path) -> int:
-    """16 TiB, or one block less where the file system of ``folder`` ends there."""
+    """16 TiB, or one block less if that is the limit of the file system of ``folder``."""
     size = 1 << 44
     probe = folder / "probe"
     try:
@@ -168,7 +168,7 @@ def largest_file(folder: Path) -> int:
 
 
 def machine(work: Path) -> dict[str, str]:
-    """What the figures depend on."""
+    """Facts about the machine that affect the figures."""
     usable = len(os.sched_getaffinity(0))
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     load = os.getloadavg()[0]
@@ -183,9 +183,9 @@ def machine(work: Path) -> dict[str, str]:
 
 
 def is_busy() -> bool:
-    """Whether other work than ours runs, as far as two seconds before the first run can show.
+    """Whether other work runs, judging from two seconds before the first run.
 
-    The load average would remember what ran minutes ago.
+    The load average would still include work that ended minutes ago.
     """
     before = _processor_times()
     time.sleep(2)
@@ -195,7 +195,7 @@ def is_busy() -> bool:
 
 
 def _processor_times() -> list[int]:
-    """Ticks by what they were spent on; user and nice count what guests do already."""
+    """Clock ticks by category of /proc/stat; user and nice already include guests."""
     with open("/proc/stat") as file:
         return [int(word) for word in file.readline().split()[1:9]]
 

@@ -1,4 +1,4 @@
-"""The trees and files that the workloads read."""
+"""Creates, reads and removes the trees and files of the workloads."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ SOURCE_FOLDERS = ("lib", "lib/internal", "lib/internal/helpers", "dist", "dist/e
 STORE_FOLDERS = ("bin", "lib", "lib/pkgconfig", "share/doc", "share/man/man1", "include")
 
 FILES_TO_REMOVE = 1_000
-"""Few enough that removing them slows nothing down."""
+"""So few files can be removed without slowing down later runs."""
 
 
 class NotMadeError(Exception):
-    """A tree cannot be made here, or not in the time that it may take."""
+    """A tree cannot be made here, or not within its time limit."""
 
 
 def node_modules(path: Path, files: int) -> None:
-    """Packages of many small files, with packages of their own below them, up to six deep."""
+    """Make packages of many small files, with nested packages up to six levels deep."""
     numbers, content = Numbers(1), Bytes(2)
     homes = [(path / "node_modules", 1)]
     made = package = 0
@@ -57,18 +57,18 @@ def node_modules(path: Path, files: int) -> None:
                     made += 1
         if depth < 6 and numbers.chance(25):
             homes.append((folder / "node_modules", depth + 1))
-    settle(path, MTIME)
+    normalize(path, MTIME)
 
 
 def packed_node_modules(path: Path, files: int) -> None:
-    """What :func:`node_modules` makes, as the folder ``tree`` and as the archive ``tree.tar``."""
+    """Make the tree of :func:`node_modules` as the folder ``tree`` and the archive ``tree.tar``."""
     node_modules(path / "tree", files)
     with tarfile.open(path / "tree.tar", "w", format=tarfile.GNU_FORMAT) as archive:
         archive.add(path / "tree", ".")
 
 
 def closure(path: Path, entries: int) -> None:
-    """A store of packages as Nix has it: long names, nothing writable, all times 1."""
+    """Make a store of packages like Nix's: long names, nothing writable, all times 1."""
     numbers, content = Numbers(3), Bytes(4)
     store = path / "nix" / "store"
     store.mkdir(parents=True)
@@ -93,11 +93,11 @@ def closure(path: Path, entries: int) -> None:
                     name.write_bytes(content.take(numbers.pick(STORE_FILES)))
                     name.chmod(0o555 if folder_name == "bin" else 0o444)
                 made += 1
-    settle(path, 1, folder_mode=0o555)
+    normalize(path, 1, folder_mode=0o555)
 
 
 def _make_folders(folder: Path) -> int:
-    """Make ``folder`` and what is missing above it; return how many that were."""
+    """Create ``folder`` and its missing parents; return how many were created."""
     if folder.is_dir():
         return 0
     made = _make_folders(folder.parent)
@@ -106,9 +106,10 @@ def _make_folders(folder: Path) -> int:
 
 
 def names(path: Path, count: int, seconds: float = float("inf")) -> None:
-    """Empty files in one directory.
+    """Make empty files in one directory.
 
-    Raises :class:`NotMadeError` when they take more than ``seconds`` or the disk has no room.
+    Raises :class:`NotMadeError` if that takes more than ``seconds``, or if the disk has too few
+    free inodes.
     """
     path.mkdir(parents=True)
     room = os.statvfs(path)
@@ -127,17 +128,17 @@ def names(path: Path, count: int, seconds: float = float("inf")) -> None:
 
 
 def large_files(path: Path, size: int) -> None:
-    """Four files of a half, a quarter and two eighths of ``size`` bytes."""
+    """Make four files of a half, a quarter and two eighths of ``size`` bytes."""
     content = Bytes(6)
     path.mkdir(parents=True)
     for name, part in (("disk", 2), ("video", 4), ("archive", 8), ("model", 8)):
         with open(path / name, "wb") as file:
             file.writelines(content.take(1 << 20) for _ in range(size // part >> 20))
-    settle(path, MTIME)
+    normalize(path, MTIME)
 
 
 def sparse_file(path: Path, size: int, pieces: int = 256) -> None:
-    """One file of ``size`` bytes that holds ``pieces`` of 64 KiB, and holes."""
+    """Make one file of ``size`` bytes with ``pieces`` of 64 KiB of data, and holes."""
     numbers, content = Numbers(7), Bytes(8)
     path.mkdir(parents=True)
     with open(path / "sparse", "wb") as file:
@@ -145,10 +146,10 @@ def sparse_file(path: Path, size: int, pieces: int = 256) -> None:
         for _ in range(pieces):
             file.seek(numbers.below(size // 65536) * 65536)
             file.write(content.take(65536))
-    settle(path, MTIME)
+    normalize(path, MTIME)
 
 
-def settle(path: Path, mtime: int, folder_mode: int = 0o755) -> None:
+def normalize(path: Path, mtime: int, folder_mode: int = 0o755) -> None:
     """Give everything below ``path`` the same time, and all directories the same mode."""
     for folder, _, files in os.walk(path, topdown=False):
         for name in files:
@@ -159,7 +160,7 @@ def settle(path: Path, mtime: int, folder_mode: int = 0o755) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a whole tree, even with read-only directories."""
+    """Remove a file or an entire tree, even with read-only directories."""
     if path.is_symlink() or path.is_file():
         path.unlink()
     elif path.is_dir():
@@ -170,10 +171,10 @@ def remove(path: Path) -> None:
 
 
 def put_away(path: Path, attic: Path) -> None:
-    """Free the space that a tree takes; one of many files waits in ``attic``, emptied, for the end.
+    """Free the disk space of a tree; if it has many files, truncate them and move it to ``attic``.
 
-    Where many files were removed, ext4 makes new ones ten times as slowly: for each it looks again
-    at the inodes that became free in the last minutes (fs/ext4/ialloc.c, recently_deleted).
+    After many files were removed, ext4 creates new ones ten times as slowly: for each one it checks
+    all inodes that were freed in the last minutes (fs/ext4/ialloc.c, recently_deleted).
     """
     if sum(len(files) for _, _, files in os.walk(path)) <= FILES_TO_REMOVE:
         remove(path)
@@ -191,17 +192,17 @@ def put_away(path: Path, attic: Path) -> None:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a tree holds."""
+    """The contents of a tree, in numbers."""
 
     entries: int
     content_bytes: int
     disk_bytes: int
     mount_points: int
-    """Directories inside it that lie on other file systems."""
+    """Directories inside it that are on other file systems."""
 
 
 def read_all(path: Path) -> Survey:
-    """Read everything below ``path`` that lies on its file system, so that it is in the cache."""
+    """Read everything below ``path`` on its file system, so that it is in the page cache."""
     entries = content = disk = mounts = 0
     view = memoryview(bytearray(1 << 20))
     device = path.lstat().st_dev
@@ -233,7 +234,7 @@ def _walk(root: str) -> Iterator[os.DirEntry[str]]:
 
 
 def _read_data(path: str, view: memoryview) -> None:
-    """Read the bytes of a file, and no holes; an unreadable one is left to the tools."""
+    """Read a file without its holes; skip an unreadable file, which the tools will report."""
     if not os.access(path, os.R_OK):
         return
     with open(path, "rb", buffering=0) as file:
@@ -253,7 +254,7 @@ def _read_data(path: str, view: memoryview) -> None:
 
 
 def disk_bytes(path: Path) -> int:
-    """What a file, or everything below a directory, takes on the disk."""
+    """Bytes on the disk that everything below a directory uses."""
     total = 0
     seen: set[tuple[int, int]] = set()
     for folder, folders, files in os.walk(path):

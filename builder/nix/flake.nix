@@ -1,9 +1,9 @@
-# ext4writer as a flake: in the inputs of another one
+# ext4writer as a flake, for the inputs of another flake:
 #
 #   inputs.ext4writer.url = "git+https://.../ext4writer?dir=builder/nix";
 #   inputs.ext4writer.inputs.nixpkgs.follows = "nixpkgs";
 {
-  description = "Writes finished ext4 images, also of Nix closures";
+  description = "Writes finished ext4 images, including images of Nix closures";
 
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
 

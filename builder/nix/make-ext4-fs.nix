@@ -1,57 +1,56 @@
-# The ext4 image of a Nix closure and of a populated folder: a drop-in for nixpkgs'
-# nixos/lib/make-ext4-fs.nix, with the same arguments and the same single output, one file.
+# Makes an ext4 image of a Nix closure and a populated folder: a drop-in replacement for nixpkgs's
+# nixos/lib/make-ext4-fs.nix, with the same arguments and the same output, a single file.
 # See docs/nix.md.
 {
   pkgs,
   lib ? pkgs.lib,
   # Packages whose closure the image holds.
   storePaths,
-  # Whether the output is compressed with zstd; it is then called ext4-fs.img.zst.
+  # Whether to compress the output with zstd; it is then called ext4-fs.img.zst.
   compressImage ? false,
   # Shell commands that fill ./files, which becomes the root directory of the image.
   populateImageCommands ? "",
-  # The label by which the root is found; label is another name for it.
+  # The label by which the root is found; label is an alias.
   volumeLabel ? null,
   label ? null,
-  # A UUID, or "clear", "random" or "time" as mke2fs has them; the last two need notReproducible.
+  # A UUID, or "clear", "random" or "time" as in mke2fs; the last two need notReproducible.
   uuid ? "44444444-4444-4444-8888-888888888888",
   notReproducible ? false,
 
-  # What the image leaves to write before it is grown, such as "64M"; additionalSpace is another
-  # name for it.
+  # Free space in the image before it is grown, such as "64M"; additionalSpace is an alias.
   freeSpace ? null,
   additionalSpace ? null,
-  # How many inodes it leaves for that.
+  # How many inodes to leave free.
   freeInodes ? null,
   # The size in MiB; "auto" is the smallest that holds everything.
   diskSize ? "auto",
   # Further files: a list of sets with source and target, and optionally mode, user and group.
   contents ? [ ],
-  # The NixOS system that the profile of the image has as its first generation.
+  # The NixOS system that becomes the first generation of the image's system profile.
   systemProfile ? null,
-  # Whether the database of Nix is in the image, and whether the registration is, which the first
-  # boot loads into one.
+  # Whether the image contains Nix's database, and whether it contains the registration, which the
+  # first boot loads into a database.
   database ? false,
   registration ? true,
-  # Where the store paths lie: "/" for an image that is mounted at /nix/store, "/store" for /nix.
+  # The folder for the store paths: "/" for an image to mount at /nix/store, "/store" for /nix.
   storeAt ? "/nix/store",
 
-  # Features to add to the default ones, or to drop with ^, such as [ "^metadata_csum" ].
+  # Features to add to the defaults, or to remove with ^, such as [ "^metadata_csum" ].
   features ? [ ],
-  # 1024, 2048 or 4096; "auto" is 1024 below 512 MiB, as mke2fs has it.
+  # 1024, 2048 or 4096; "auto" is 1024 in images below 512 MiB, as in mke2fs.
   blockSize ? null,
-  # How many bytes of each group there is an inode for, such as "64K".
+  # Bytes of each block group per inode, such as "64K".
   inodeRatio ? null,
-  # The key of the directory hash, a UUID; derived from the content if it is not given.
+  # The seed of the directory hash, a UUID; derived from the content if not given.
   hashSeed ? null,
-  # How large the file system can become without moving anything, such as "8T".
+  # How large the file system can grow without moving any block, such as "8T".
   growTo ? null,
   # Further options of "ext4writer nix", such as [ "--verify" ].
   extraArgs ? [ ],
-  # It runs while the image is built, so it is that of the machine that builds.
+  # It runs while the image is built, so it is a package for the build platform.
   ext4writer ? pkgs.buildPackages.callPackage ./package.nix { },
 
-  # The tools of the old function; none of them runs here.
+  # Arguments of the old function for its tools, which are not used here.
   e2fsprogs ? null,
   fakeroot ? null,
   libfaketime ? null,
@@ -61,7 +60,7 @@
 }:
 
 let
-  # One value under two names.
+  # The value of an argument that has two names; null if neither is given.
   either =
     one: other:
     let
@@ -73,7 +72,7 @@ let
     else if builtins.all (value: value == builtins.head given) given then
       builtins.head given
     else
-      throw "make-ext4-fs.nix: ${builtins.concatStringsSep " and " names} say different things";
+      throw "make-ext4-fs.nix: ${builtins.concatStringsSep " and " names} have different values";
 
   imageLabel = either { inherit label; } { inherit volumeLabel; };
   free = either { inherit freeSpace; } { inherit additionalSpace; };
@@ -108,7 +107,7 @@ let
     ++ option "grow-to" growTo
     ++ extraArgs;
 
-  # Sources may be paths of this host, which then come into the store, or packages.
+  # Sources may be packages, or paths of this host, which are then copied into the store.
   listed = builtins.toJSON (
     map (entry: entry // { source = "${entry.source}"; }) contents
   );
@@ -118,7 +117,7 @@ let
   checked =
     value:
     lib.warnIf otherTools
-      "make-ext4-fs.nix: e2fsprogs does nothing, for no mke2fs runs; features, blockSize and extraArgs choose what it would"
+      "make-ext4-fs.nix: e2fsprogs is ignored, because mke2fs does not run; use features, blockSize and extraArgs instead"
       (
         if imageLabel == null then throw "make-ext4-fs.nix: volumeLabel is missing" else value
       );
@@ -128,11 +127,11 @@ checked (
   pkgs.stdenv.mkDerivation {
     name = "ext4-fs.img${lib.optionalString compressImage ".zst"}";
 
-    # By its path, so that populateImageCommands do not meet the Python and the modules that it needs.
+    # ext4writer is called by its path, so that its Python is not in PATH of populateImageCommands.
     buildCommand = ''
       if [ -n "''${MKE2FS_CONFIG:-}" ]; then
-        echo "warning: MKE2FS_CONFIG does nothing, for no mke2fs runs; features, blockSize and" \
-          "extraArgs of make-ext4-fs.nix choose what it would" >&2
+        echo "warning: MKE2FS_CONFIG is ignored, because mke2fs does not run; use features," \
+          "blockSize and extraArgs of make-ext4-fs.nix instead" >&2
       fi
       if declare -F runHook > /dev/null; then runHook preBuild; fi
       img=$out
@@ -143,7 +142,7 @@ checked (
       ${lib.optionalString (contents != [ ]) ''
         printf '%s' ${lib.escapeShellArg listed} > contents.json
       ''}
-      # A log is no terminal, whatever Nix shows it on.
+      # The build log is not a terminal, even if Nix displays it on one.
       TERM=dumb ${ext4writer}/bin/ext4writer nix --closure ${closureInfo} --files files \
         --output "$img" --workers "$NIX_BUILD_CORES" ${lib.escapeShellArgs arguments}
       if declare -F runHook > /dev/null; then runHook postBuild; fi

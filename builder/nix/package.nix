@@ -1,4 +1,4 @@
-# ext4writer as a package of Nix: pkgs.callPackage ./package.nix { }
+# ext4writer as a Nix package: pkgs.callPackage ./package.nix { }
 {
   lib,
   python3Packages,
@@ -13,7 +13,7 @@ python3Packages.buildPythonApplication {
   inherit (project) version;
   pyproject = true;
 
-  # No tests, and nothing that a working copy gathers.
+  # Without tests, and without untracked files of a working copy.
   src = lib.sourceByRegex ../.. [
     "LICENSE"
     "README\\.md"
@@ -40,7 +40,7 @@ python3Packages.buildPythonApplication {
   meta = {
     inherit (project) description;
     license = lib.licenses.mit;
-    # On every platform that Python runs on.
+    # No platforms: it runs wherever Python does.
     mainProgram = "ext4writer";
   };
 }

@@ -1,4 +1,4 @@
-# Beside nixpkgs' sd-image.nix: ext4writer makes the root partition.
+# For use with nixpkgs's sd-image.nix: ext4writer makes the root partition.
 {
   config,
   lib,
@@ -9,7 +9,7 @@
 let
   arguments = config.ext4writer.sdImage;
   root = config.sdImage;
-  # What sd-image.nix goes by, too: it decompresses the image, and mounts the root by its label.
+  # sd-image.nix relies on these as well: it decompresses the image and mounts the root by label.
   known = {
     compressImage = root.compressImage;
     label = root.rootVolumeLabel;
@@ -23,7 +23,7 @@ in
   options.ext4writer.sdImage = lib.mkOption {
     type = lib.types.attrsOf lib.types.anything;
     default = { };
-    description = "Arguments of make-ext4-fs.nix beside those that sdImage knows.";
+    description = "Arguments of make-ext4-fs.nix in addition to those that sdImage sets.";
   };
 
   config.sdImage = {

@@ -120,7 +120,7 @@ def test_the_arguments_of_the_old_function_are_taken(build: Build) -> None:
     [
         ('freespace = "64M";', ("called with unexpected argument", "freespace")),
         ("storepaths = [ ];", ("called with unexpected argument", "storepaths")),
-        ('label = "other";', ("label and volumeLabel say different things",)),
+        ('label = "other";', ("label and volumeLabel have different values",)),
         ('freeSpace = "1M"; additionalSpace = "2M";', ("additionalSpace and freeSpace",)),
         ('uuid = "random";', ("--uuid random would make a different image each time",)),
         ("contents = [ { source = /etc/hosts; target = /; } ];", ("contents",)),
@@ -184,9 +184,9 @@ def test_what_mke2fs_was_told_is_not_ignored_in_silence(build: Build) -> None:
     )
     done = build.image(drop_in=drop_in)
     log = build.log(done)
-    assert "MKE2FS_CONFIG does nothing" in log
+    assert "MKE2FS_CONFIG is ignored" in log
     assert f"the image is {done.stat().st_size}" in log
-    assert "warning: make-ext4-fs.nix: e2fsprogs does nothing" in build.said
+    assert "warning: make-ext4-fs.nix: e2fsprogs is ignored" in build.said
     assert "warning" not in build.log(build.image())
     assert "warning" not in build.said
 

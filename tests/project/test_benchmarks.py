@@ -1,4 +1,4 @@
-"""Two revisions are compared in one run: each in its own environment, by turns, then gone."""
+"""Two revisions are compared in one run: each in its own environment, alternately, then gone."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_an_earlier_revision_is_timed_beside_this_one(repository: Path) -> None:
     assert (order, again) == ([name, "ext4writer"], ["ext4writer", name])
 
     text = (repository / f"build/bench/beside-{name}.md").read_text()
-    table = text.partition(f"## Beside {name}\n")[2].partition("\n## ")[0]
+    table = text.partition(f"## Compared with {name}\n")[2].partition("\n## ")[0]
     head, _, row = (line.split("|")[1:-1] for line in table.strip().splitlines()[:3])
     assert [word.strip() for word in head] == [
         *("workload", "row"),

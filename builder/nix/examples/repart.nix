@@ -1,5 +1,5 @@
-# A disk with an EFI partition and a root of ext4: nixosConfigurations.repart of the flake, built as
-# config.system.build.image.
+# A disk with an EFI system partition and an ext4 root: nixosConfigurations.repart of the flake,
+# built as config.system.build.image.
 {
   config,
   modulesPath,

@@ -1,5 +1,5 @@
-# An SD card whose root needs no first boot to know its store: nixosConfigurations.sd-image of the
-# flake, built as config.system.build.sdImage.
+# An SD card with Nix's database already in its root: nixosConfigurations.sd-image of the flake,
+# built as config.system.build.sdImage.
 {
   config,
   modulesPath,
