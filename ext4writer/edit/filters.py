@@ -78,8 +78,8 @@ def apply(tree: Tree, change: Change) -> Tree:
     There are no calls for the children of a new directory either.
 
     Losses of dropped nodes are dropped. Raises :class:`TreeError` if the root is dropped or
-    replaced by something other than a directory, if a directory replaces a node with several
-    names, and for a :class:`SpecError` that ``change`` raises.
+    replaced with something other than a directory, and if a directory replaces a node with several
+    names. A :class:`SpecError` of ``change`` becomes a :class:`TreeError` with the path.
     """
     check_tree(tree)
     if not callable(change):

@@ -26,7 +26,9 @@ from .rules_set import SetBatch, SetRule
 class Rule(Protocol):
     """Changes a tree in place."""
 
-    def apply(self, tree: Tree) -> None: ...
+    def apply(self, tree: Tree) -> None:
+        """Change ``tree``; add a loss for anything that cannot be done."""
+        ...
 
 
 @checked()
@@ -200,7 +202,11 @@ class _Ranges:
         what = self._option.partition("_")[0]
         for number, path in self._unmapped.items():
             tree.losses.append(
-                Loss(path, f"its {what} {number} is in no range of the map; kept", "id-unmapped")
+                Loss(
+                    path,
+                    f"its {what} {number} is outside all ranges of the map; kept",
+                    "id-unmapped",
+                )
             )
         for at, (first, to, count) in enumerate(self._ranges):
             if at not in self._used:

@@ -107,7 +107,7 @@ class DeviceTable:
             raise self._error(number, f"{path[:40]!r} does not begin with a slash")
         if kind not in KINDS:
             hint = "; it is one of makedevs, which counts differently" if kind in ("F", "r") else ""
-            raise self._error(number, f"{kind!r} is none of the types {', '.join(KINDS)}{hint}")
+            raise self._error(number, f"{kind!r} is not one of the types {', '.join(KINDS)}{hint}")
         if not re.fullmatch(rb"[0-7]{1,6}", words[2]) or int(words[2], 8) > 0o7777:
             raise self._error(number, f"{words[2][:40]!r} is not a mode in octal digits")
         defaults = {"increment": 1}

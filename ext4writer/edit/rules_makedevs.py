@@ -124,7 +124,7 @@ class MakedevsTable:
             )
         path, kind = words[0], words[1].decode("ascii", "replace")
         if kind not in TYPES or len(kind) != 1:
-            raise self._error(number, f"{kind!r} is none of the types {', '.join(TYPES)}")
+            raise self._error(number, f"{kind!r} is not one of the types {', '.join(TYPES)}")
         names = components(path)
         if not names and kind in KINDS:
             raise self._error(number, "the root is a directory")

@@ -222,7 +222,7 @@ def _check_equal(name: str, other: Node, registration: Registration) -> None:
     digest = hashlib.sha256()
     dump_nar(other, digest.update)
     if digest.digest() != registration.infos[name].nar_hash:
-        raise TreeError(full_path(name), "of the files to add is not what is registered")
+        raise TreeError(full_path(name), "of the files to add differs from the registered object")
 
 
 def _check_others(

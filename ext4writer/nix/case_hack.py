@@ -1,7 +1,7 @@
 """Names in a store on a case-insensitive file system.
 
 If two names in a directory differ only in case, Nix on macOS appends ``~nix~case~hack~`` and a
-number to the second one when it unpacks an archive, and removes this suffix when it writes an
+number to the second one when it unpacks an archive. It removes this suffix when it writes an
 archive (``src/libutil/archive.cc``, caseHackSuffix).
 """
 

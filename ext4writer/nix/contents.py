@@ -86,6 +86,7 @@ class Placed:
         self._owners: list[tuple[Node, Entry]] = []
 
     def add(self, node: Node, entry: Entry) -> None:
+        """Record the node of ``entry`` if the entry names an owner."""
         if entry.user or entry.group:
             self._owners.append((node, entry))
 

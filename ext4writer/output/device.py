@@ -107,6 +107,7 @@ def device_name(fd: int) -> bytes | None:
 
 
 def is_block_device(fd: int) -> bool:
+    """Whether a descriptor is that of a block device; raises ``OSError``."""
     return stat.S_ISBLK(os.fstat(fd).st_mode)
 
 

@@ -354,7 +354,7 @@ class HostFile(Content):
     def _check_regular(self, fd: int) -> None:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise SourceChangedError(
-                self.path(), "was a regular file when it was scanned and is none now"
+                self.path(), "was a regular file when it was scanned, but is not one now"
             )
 
     def _read_rest(self, fd: int, view: memoryview, count: int) -> None:

@@ -251,7 +251,9 @@ class Lister:
             stamp = None
             if kind == S_IFREG:
                 if skip is not None and skip(status):
-                    self._losses.append(Loss(prefix + name, "was left out as asked", "left-out"))
+                    self._losses.append(
+                        Loss(prefix + name, "was left out as requested", "left-out")
+                    )
                     continue
                 value = status.st_size
                 # stamp_of, inlined for speed.

@@ -88,6 +88,7 @@ class ManifestReader:
             self.report()
 
     def report(self) -> None:
+        """Report progress; raises :class:`CancelledError`."""
         check_cancelled(self._cancel)
         if self._progress is not None:
             self._progress(Progress("scan", self._entries, 0, self._bytes, 0, self._bytes))

@@ -189,7 +189,7 @@ class _MtreeReader(ManifestReader):
                 self._take(words)
         self._unset([b"all"])
         for what, (path, count) in self._without_effect.items():
-            others = f" ({count - 1:,} further entries alike)" if count > 1 else ""
+            others = f" ({count - 1:,} more entries)" if count > 1 else ""
             self.lose(
                 path, what.decode("utf-8", "backslashreplace") + others, "attributes-not-taken"
             )

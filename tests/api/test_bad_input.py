@@ -324,7 +324,7 @@ CHANGES: dict[str, tuple[Callable[[Path], None], type[SourceError], str]] = {
     "empty": (lambda path: os.truncate(path, 0), SourceChangedError, "changed its size"),
     "longer": (lambda path: os.truncate(path, 5 * MIB), SourceChangedError, "changed its size"),
     "gone": (Path.unlink, SourceChangedError, "vanished"),
-    "a pipe": (replaced_by(os.mkfifo), SourceChangedError, "none now"),
+    "a pipe": (replaced_by(os.mkfifo), SourceChangedError, "not one now"),
     "a folder": (replaced_by(Path.mkdir), SourceError, ""),
     "a link": (replaced_by(lambda path: path.symlink_to("small 00")), SourceError, ""),
 }

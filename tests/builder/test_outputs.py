@@ -131,7 +131,9 @@ class TestDevices:
         assert tools.run(["sha256sum", image]).stdout.split()[0] == facts["sha256"]
 
     def test_what_is_no_device_or_in_use(self, source: Path, disk: Path, out: Path) -> None:
-        assert_one_line(run("build", source, "-o", "/dev/sdz99"), 1, "/dev/sdz99: is no device")
+        assert_one_line(
+            run("build", source, "-o", "/dev/sdz99"), 1, "/dev/sdz99: does not exist as a device"
+        )
         for command in (["manifest", source], ["build", source, "--raw"]):
             assert_one_line(run(*command, "-o", "/dev/none.gz"), 1, "does not exist as a device")
         tools.run(["mke2fs", "-q", "-F", disk])

@@ -135,7 +135,7 @@ def test_a_file_that_is_not_there_is_told() -> None:
         ("/a d", "it is not name type mode"),
         ("/a d 755 0 0 0 0 0 0 0 0", "it is not name type mode"),
         ("a d 755", "does not begin with a slash"),
-        ("/a x 755", "'x' is none of the types"),
+        ("/a x 755", "'x' is not one of the types"),
         ("/a d 999", "is not a mode in octal"),
         ("/a d 10000", "is not a mode in octal"),
         ("/a d 755 me", "uid b'me' is not a number"),

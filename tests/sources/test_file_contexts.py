@@ -230,7 +230,7 @@ def test_contexts_that_match_nothing_are_told() -> None:
     ("line", "problem"),
     [
         ("/a", "it is not PATTERN"),
-        ("/a -x label", "is none of the types --, -d"),
+        ("/a -x label", "is not one of the types --, -d"),
         ("/\u00e9 label", "not ASCII"),
         ("/a( label", "a parenthesis is not closed"),
         (f"/{'(' * 101}a{')' * 101} label", "more than 100 groups are nested"),

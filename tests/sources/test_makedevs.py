@@ -266,8 +266,8 @@ def test_capabilities(make_image: MakeImage) -> None:
     [
         ("/a", "it is not name type mode"),
         ("/a d 755 0 0 0 0 0 0 0 0", "it is not name type mode"),
-        ("/a s 755", "'s' is none of the types"),
-        ("/a dd 755", "'dd' is none of the types"),
+        ("/a s 755", "'s' is not one of the types"),
+        ("/a dd 755", "'dd' is not one of the types"),
         ("/a d 999", "is not a mode in octal"),
         ("/a c -1", "is not a mode in octal"),
         ("/a d 10000", "is not a mode in octal"),
@@ -333,4 +333,4 @@ def test_the_command(tmp_path: Path) -> None:
     assert "03:0f" in debugfs.debugfs(image, "stat /dev/hda15")
     table.write_bytes(b"/dev r 755")
     done = run("build", "-D", table, "-o", image)
-    assert_one_line(done, 1, f"{table}: line 1: 'r' is none of", "it is one of makedevs")
+    assert_one_line(done, 1, f"{table}: line 1: 'r' is not one of", "it is one of makedevs")

@@ -252,9 +252,9 @@ class TestGrowsWithItsLength:
         )
         unknown = "is unknown, and its value is not kept"
         assert [(loss.path, loss.what) for loss in tree.losses] == [
-            (b"/a", f"the keyword k {unknown} (4 further entries alike)"),
-            (b"/a", "the tag ext4writer.x is unknown (3 further entries alike)"),
-            (b"/d", f"the keyword all {unknown} (1 further entries alike)"),
+            (b"/a", f"the keyword k {unknown} (4 more entries)"),
+            (b"/a", "the tag ext4writer.x is unknown (3 more entries)"),
+            (b"/d", f"the keyword all {unknown} (1 more entries)"),
         ]
 
     def test_a_long_name_of_content_is_refused_at_once(self, tmp_path: Path) -> None:
@@ -370,10 +370,10 @@ class TestMtree:
         entries = "".join(f"./{n} type=fifo what=x flags=uchg,nodump\n" for n in range(5))
         tree = read(". type=dir\n" + entries)
         assert tree.losses == [
-            Loss(b"/0", "the file flags uchg are not kept (4 further entries alike)"),
+            Loss(b"/0", "the file flags uchg are not kept (4 more entries)"),
             Loss(
                 b"/0",
-                "the keyword what is unknown, and its value is not kept (4 further entries alike)",
+                "the keyword what is unknown, and its value is not kept (4 more entries)",
             ),
         ]
 

@@ -249,9 +249,9 @@ class TestOwners:
         assert [tree["/" + name].uid for name in "abcd"] == [1000, 0, 5000, 3000]
         assert [tree["/" + name].gid for name in "abcd"] == [7, 1007, 2007, 3000]
         assert tree.losses == [
-            Loss(b"/d", "its uid 3000 is in no range of the map; kept"),
+            Loss(b"/d", "its uid 3000 is outside all ranges of the map; kept"),
             Loss(b"/", "the uid map 9:8:1 matched nothing"),
-            Loss(b"/d", "its gid 3000 is in no range of the map; kept"),
+            Loss(b"/d", "its gid 3000 is outside all ranges of the map; kept"),
         ]
 
     def test_access_lists_and_name_spaces_are_mapped(self) -> None:

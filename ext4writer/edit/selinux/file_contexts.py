@@ -153,7 +153,7 @@ class FileContexts:
                         tree.losses.append(
                             Loss(
                                 path,
-                                f"has the label of {first!r}, another name of it",
+                                f"has the label of {first!r}, another name of the same file",
                                 "label-shared",
                             )
                         )
@@ -183,7 +183,7 @@ class FileContexts:
         kind = 0
         if len(words) > 2:
             if words[1] not in KINDS:
-                raise error(f"{words[1][:40]!r} is none of the types {_KINDS_SHOWN}")
+                raise error(f"{words[1][:40]!r} is not one of the types {_KINDS_SHOWN}")
             kind = KINDS[words[1]]
         raw, context = words[0], words[2] if len(words) > 2 else words[1]
         if not raw.isascii() or not context.isascii():

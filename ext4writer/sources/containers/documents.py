@@ -226,7 +226,9 @@ def check_kind(document: Document, expected: Descriptor, other: str) -> None:
     """
     said = document.get("mediaType", str, expected.media_type)
     if said != expected.media_type:
-        raise document.error(f"says that it is {said!r}, its descriptor {expected.media_type!r}")
+        raise document.error(
+            f"has the media type {said!r}, but its descriptor {expected.media_type!r}"
+        )
     if other in document.members:
         raise document.error(f"is {expected.media_type!r} but has {other!r}")
     if document.get("schemaVersion", int, 2) != 2:

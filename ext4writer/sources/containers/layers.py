@@ -93,7 +93,7 @@ class Layer(Assembly):
         *above, name = member.path.split(b"/")
         reserved = [one for one in above if one.startswith(WHITEOUT)]
         if any(not one.startswith(RESERVED) for one in reserved):
-            raise self._error(member, "lies below a whiteout, which is not a directory")
+            raise self._error(member, "is below a whiteout, which is not a directory")
         if reserved or (name.startswith(RESERVED) and name != OPAQUE):
             self._usage.lose(
                 self._losses,
@@ -125,7 +125,7 @@ class Layer(Assembly):
         if place.is_endless:
             raise self._error(member, place.problem)
         if place.links:
-            self._follow(place, "lies", member)
+            self._follow(place, "is", member)
         return b"/".join(place.names)
 
     def _elsewhere(self, path: bytes) -> Node | None:

@@ -40,12 +40,12 @@ def tar(
     """Read a tar archive: a path, a binary file at its position, or a :class:`Content`.
 
     The tree is the result of unpacking the members in order into an empty root; see
-    ``docs/sources.md`` for members that contradict each other. If the path of a member or of a hard
-    link's target goes through a symbolic link of the archive, the link is followed inside the tree,
-    as GNU tar does in a chroot; with ``secure_symlinks`` that is an error. ``parents`` has the
-    attributes of the root and of directories without a member: by default mode 755, owner 0,
-    group 0 and time 0. ``exclude`` accepts the same globs as
-    :func:`~ext4writer.sources.directory`. Whatever is not kept is in the tree's ``losses``.
+    ``docs/sources.md`` for members that contradict each other. Symbolic links of the archive in the
+    path of a member, or of a hard link's target, are followed inside the tree, as GNU tar does in a
+    chroot. With ``secure_symlinks`` such a path is an error. ``parents`` has the attributes of the
+    root and of directories without a member: by default mode 755, owner 0, group 0 and time 0.
+    ``exclude`` accepts the same globs as :func:`~ext4writer.sources.directory`. Whatever is not
+    kept is in the tree's ``losses``.
 
     For ``spool``, ``keep_times`` and the errors see
     :func:`~ext4writer.sources.tar_archive.read_members`. This function also raises
@@ -265,7 +265,7 @@ class Assembly:
                 above = display_path(b"/".join(names[:depth]))
                 raise self._error(
                     member,
-                    f"lies below {above}, which an earlier member made something other than a "
+                    f"is below {above}, which an earlier member made something other than a "
                     "directory",
                 )
             folder = node
@@ -278,9 +278,9 @@ class Assembly:
         if known is not None:
             return known
         place = resolve(path.split(b"/"), [self.root], follow_last=True)
-        self._follow(place, "lies", member)
+        self._follow(place, "is", member)
         if place.is_endless or not isinstance(place.node, Directory):
-            raise self._error(member, f"lies below {display_path(path)}, but {place.problem}")
+            raise self._error(member, f"is below {display_path(path)}, but {place.problem}")
         self._remember(path, place.node)
         return place.node
 

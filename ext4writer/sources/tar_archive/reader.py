@@ -176,7 +176,7 @@ class _Reader:
             progress(self._progress())
 
     def _progress(self) -> Progress:
-        """The progress so far; content that stays in place counts as not copied."""
+        """The progress so far; content that stays in place was not read."""
         unmoved = self.content_bytes if isinstance(self.source, SliceInput) else 0
         return Progress("scan", self.members, 0, self.content_bytes, 0, unmoved)
 

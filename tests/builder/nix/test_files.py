@@ -75,7 +75,7 @@ def test_a_store_path_that_is_in_both(closure: RealClosure, files: Path, out: Pa
     assert plain.read_bytes() == image.read_bytes()
     (store / os.path.basename(odd) / "more").write_text("more")
     done = run("nix", *closure.options, "--files", files, "-o", out / "b.img")
-    assert_one_line(done, 1, odd, "is not what is registered")
+    assert_one_line(done, 1, odd, "differs from the registered object")
     assert sorted(os.listdir(out)) == ["a.img", "plain.img"]
 
 
@@ -302,7 +302,7 @@ def test_contents_below_the_store(closure: RealClosure, out: Path, tmp_path: Pat
     done = run(
         *with_contents(closure, tmp_path, [{"source": hosts, "target": f"{odd}/new"}], "-o", image)
     )
-    assert_one_line(done, 1, odd, "is not what is registered")
+    assert_one_line(done, 1, odd, "differs from the registered object")
     assert_untouched(out)
     contents = [
         {"source": real, "target": odd},
