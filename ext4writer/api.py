@@ -316,7 +316,7 @@ def _writer(sink: Sink, pool: ProcessPool, workers: int, layout: Layout) -> Call
     if pool.can_share and work >= LEAST_BYTES_TO_SHARE:
         image = sink.shared()
         if image is not None and pool.can_know(image.first_generation) and pool.start():
-            from .emit.copying_forked import write_forked  # late: small images are not shared out
+            from .emit.copying_forked import write_forked  # late: one process writes small images
 
             return partial(write_forked, image=image, pool=pool)
     return partial(write_anywhere, workers=workers)

@@ -11,11 +11,11 @@ import re
 from typing import Any
 
 ID_MOST = (1 << 32) - 2
-"""The largest number of a user or group. The next one is ``(uid_t) -1``, which means "no change"
+"""The largest user or group ID. The next one is ``(uid_t) -1``, which means "no change"
 to chown(2) and is invalid in the kernel (include/linux/uidgid.h:uid_valid)."""
 
 
-HALF_A_PAIR = "holds half of a surrogate pair, which UTF-8 cannot encode; give bytes"
+UNPAIRED_SURROGATE = "holds half of a surrogate pair, which UTF-8 cannot encode; give bytes"
 """The reason for refusing a str that cannot be encoded as bytes."""
 
 
@@ -113,7 +113,7 @@ def bytes_of(given: Any) -> bytes:
         try:
             return given.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
-            raise ValueError(f"{given!r:.80} {HALF_A_PAIR}") from None
+            raise ValueError(f"{given!r:.80} {UNPAIRED_SURROGATE}") from None
     if isinstance(given, bytearray | memoryview):
         return bytes(given)
     raise ValueError(f"{given!r:.80} is neither bytes nor str")
@@ -169,7 +169,7 @@ def path_problem(given: Any) -> str | None:
     try:
         return "holds a NUL byte, which no path can" if b"\0" in bytes_of(raw) else None
     except ValueError:
-        return HALF_A_PAIR
+        return UNPAIRED_SURROGATE
 
 
 def flag(given: Any) -> bool:

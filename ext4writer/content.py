@@ -430,7 +430,7 @@ class BytesReader:
 class DescriptorReader:
     """Reads an open descriptor, which it owns, at any offset.
 
-    Errors call the file ``path``: bytes, or a function that returns them.
+    ``path`` names the file in errors: bytes, or a function that returns them.
     """
 
     fd_offset = 0
@@ -544,7 +544,7 @@ class PathContent(Content):
         return self.path
 
     def open(self) -> Reader:
-        fd = open_unseen(self.path) if self._declared else open_source(self.path)
+        fd = open_unscanned(self.path) if self._declared else open_source(self.path)
         return DescriptorReader(fd, self.path, self.size, declared=self._declared, stamp=self.stamp)
 
 
@@ -571,7 +571,7 @@ def open_source(path: bytes) -> int:
         raise open_failure(path, error) from error
 
 
-def open_unseen(path: bytes) -> int:
+def open_unscanned(path: bytes) -> int:
     """:func:`open_source` for a file that was not examined before, so it cannot have vanished."""
     try:
         return open_source(path)
@@ -590,4 +590,4 @@ def open_failure(path: bytes, error: OSError) -> SourceError:
 
 
 Opener = Callable[[], BinaryIO | Iterable[bytes]]
-"""Returns the whole content each time it is called: a binary file, or an iterable of pieces."""
+"""Returns the entire content each time it is called: a binary file, or an iterable of pieces."""

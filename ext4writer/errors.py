@@ -57,7 +57,7 @@ def one_line(text: str) -> str:
 
 
 def counted(count: object, one: str, several: str) -> str:
-    """``count`` and its noun in the right number, such as "1 loss" and "2 losses"."""
+    """``count`` and its noun, in the singular or plural, such as "1 loss" and "2 losses"."""
     return f"{count} {one if count == 1 else several}"
 
 

@@ -315,8 +315,8 @@ class Stage(Generic[Task, Answer]):
     def _send(self, process: _Process, message: bytes) -> None:
         """Send to a process, and receive answers meanwhile.
 
-        Otherwise both sides could block, each on a full pipe. If the process has ended, its pipe of
-        answers reports that.
+        Otherwise both sides could block, each on a full pipe. If the process has ended, reading
+        its answers notices that.
         """
         assert self._pool._selector is not None
         view = memoryview(message)
@@ -387,7 +387,7 @@ def as_pool(processes: int | ProcessPool) -> Iterator[ProcessPool]:
 
 
 def _pipe() -> tuple[int, int]:
-    """A pipe, with a buffer for several tasks or answers if the system allows."""
+    """A pipe whose buffer holds several tasks or answers, if the system allows that."""
     ends = os.pipe()
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         with suppress(OSError):

@@ -121,7 +121,7 @@ class HoleFinder:
 
 
 def _between(holes: list[Span], blocks: int) -> BlockRuns:
-    """The runs of data between ``holes``, given as (first block, end), in ``blocks`` blocks."""
+    """The runs of data between ``holes``, spans of blocks in a file of ``blocks`` blocks."""
     ranges = []
     position = 0
     for start, end in [*holes, (blocks, blocks)]:

@@ -27,7 +27,7 @@ def check_output(layout: ImagePlan, output: OutputLike, *, is_part: bool = False
 
     def files(size: int) -> Iterator[tuple[int, Content]]:
         if size not in table.sizes and not any(kind.within_file for kind in table.content_kinds):
-            return  # without a look at each node
+            return  # saves examining each node
         for index in compress(range(len(nodes)), table.types.translate(IS_REGULAR)):
             content = nodes[index].content  # type: ignore[attr-defined]
             if content.size == size or content.within_file:

@@ -138,8 +138,8 @@ def _processed(
         if name not in own:
             setattr(kind, name, method)
     standard = _Standard(kind, rows, frozen=frozen, init=init, eq=eq, repr=shown)
-    kind.__dataclass_fields__ = _Looked(standard, "__dataclass_fields__")
-    kind.__dataclass_params__ = _Looked(standard, "__dataclass_params__")
+    kind.__dataclass_fields__ = _StandardAttribute(standard, "__dataclass_fields__")
+    kind.__dataclass_params__ = _StandardAttribute(standard, "__dataclass_params__")
     return kind  # type: ignore[no-any-return]
 
 
@@ -315,7 +315,7 @@ class _Standard:
         return getattr(self.made, name)
 
 
-class _Looked:
+class _StandardAttribute:
     """A class attribute that is looked up in the class's :class:`_Standard`."""
 
     __slots__ = ("name", "standard")

@@ -233,7 +233,7 @@ class Layout:
         return {"size": self.journal_bytes, "uuid": str(self.journal_uuid)}
 
     def report(self) -> ImageReport:
-        """The report that the command prints, without what only the command knows."""
+        """The report that the command prints, without the fields that only the command can fill."""
         return ImageReport(
             size=self.size_bytes,
             block_size=self.block_size,

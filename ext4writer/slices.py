@@ -26,7 +26,7 @@ from .content import (
     host_path,
     id_at,
     open_source,
-    open_unseen,
+    open_unscanned,
     read_at,
 )
 from .errors import DeclaredSizeError, SourceChangedError, SourceError
@@ -240,7 +240,7 @@ class _SliceReader:
 
 class _PathSliceReader(_SliceReader):
     def __init__(self, content: PathSliceContent) -> None:
-        file = HeldFile(open_unseen(content.path), content.path)
+        file = HeldFile(open_unscanned(content.path), content.path)
         super().__init__(file, content.offset, content.size)
         self.check_unchanged()
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 
-from .arguments import HALF_A_PAIR, count_of, number_of
+from .arguments import UNPAIRED_SURROGATE, count_of, number_of
 from .attributes import ATTRIBUTES, TAKEN_AS_INT
 from .checked import checked_if_it_fails
 from .content import (
@@ -570,7 +570,7 @@ def _to_bytes(path: Path) -> bytes:
         try:
             return path.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
-            raise TreeError(path, HALF_A_PAIR) from None
+            raise TreeError(path, UNPAIRED_SURROGATE) from None
     if isinstance(path, os.PathLike):
         # For Windows paths, only as_posix() returns a path without backslashes.
         as_posix: Callable[[], str] = getattr(path, "as_posix", path.__fspath__)

@@ -76,7 +76,7 @@ class MappingKind(Enum):
     EXTENTS = "extents"
 
 
-class _Once(Generic[Found]):
+class _Cached(Generic[Found]):
     """A cached property without a lock; ``cached_property`` costs more than most look-ups here."""
 
     def __init__(self, find: Callable[[Any], Found]) -> None:
@@ -91,10 +91,10 @@ class _Once(Generic[Found]):
         return value
 
 
-def _flag(name: str) -> _Once[bool]:
+def _flag(name: str) -> _Cached[bool]:
     """A cached property: whether the feature ``name`` is set."""
     row = feature(name)
-    return _Once(lambda fmt: bool(getattr(fmt.features, row.word) & row.mask))
+    return _Cached(lambda fmt: bool(getattr(fmt.features, row.word) & row.mask))
 
 
 @dataclass(frozen=True)
@@ -323,12 +323,12 @@ class Format:
 
     # -- sizes -----------------------------------------------------------------------------------
 
-    @_Once
+    @_Cached
     def cluster_size(self) -> int:
         """Bytes of a cluster, the unit that one bit of a block bitmap stands for."""
         return self.block_size * self.blocks_per_cluster
 
-    @_Once
+    @_Cached
     def first_data_cluster(self) -> int:
         """The cluster in which group 0 begins; cluster n begins at block n * blocks_per_cluster."""
         return self.first_data_block // self.blocks_per_cluster
@@ -337,31 +337,31 @@ class Format:
         """How many clusters ``blocks`` blocks need."""
         return ceil_div(blocks, self.blocks_per_cluster)
 
-    @_Once
+    @_Cached
     def blocks_per_group(self) -> int:
         return self.clusters_per_group * self.blocks_per_cluster
 
-    @_Once
+    @_Cached
     def descs_per_block(self) -> int:
         return self.block_size // self.desc_size
 
-    @_Once
+    @_Cached
     def inodes_per_block(self) -> int:
         return self.block_size // self.inode_size
 
-    @_Once
+    @_Cached
     def has_extra_fields(self) -> bool:
         """Whether inodes are longer than 128 bytes: nanoseconds, times after 2038, attributes."""
         return self.inode_size > EXT4_GOOD_OLD_INODE_SIZE
 
-    @_Once
+    @_Cached
     def xattr_room(self) -> int:
         """Bytes for entries and values of extended attributes inside an inode."""
         # fs/ext4/xattr.h:IHDR; four zero bytes end the entries
         fixed = INODE.size + XATTR_IBODY_HEADER.size + XATTR_END_SIZE
         return max(0, self.inode_size - fixed)
 
-    @_Once
+    @_Cached
     def inline_most(self) -> int:
         """The most bytes of content that an inode without attributes holds; 0 without inline_data.
 
@@ -375,7 +375,7 @@ class Format:
         rest -= rest % EXT4_XATTR_PAD
         return min(EXT4_MIN_INLINE_DATA_SIZE + rest, INLINE_DATA_MOST)
 
-    @_Once
+    @_Cached
     def dir_tail_size(self) -> int:
         """Bytes of the checksum tail at the end of a directory leaf block."""
         return DIR_ENTRY_TAIL.size if self.metadata_csum else 0
@@ -386,23 +386,23 @@ class Format:
 
     # -- limits ----------------------------------------------------------------------------------
 
-    @_Once
+    @_Cached
     def max_blocks(self) -> int:
         """The most blocks that a file system can have."""
         return MAX_48BIT_BLOCKS if self.is_64bit else MAX_32BIT_BLOCKS
 
-    @_Once
+    @_Cached
     def inode_unit(self) -> int:
         """The unit of inodes per group: they fill whole blocks, and whole bytes of the bitmap."""
         return max(8, self.inodes_per_block)
 
-    @_Once
+    @_Cached
     def max_inodes_per_group(self) -> int:
         """The most inodes per group: EXT2_MAX_INODES_PER_GROUP, one bitmap block, whole units."""
         most = min(8 * self.block_size, _INODES_PER_GROUP_LIMIT - self.inodes_per_block)
         return round_down(most, self.inode_unit)
 
-    @_Once
+    @_Cached
     def htree_levels(self) -> int:
         """The most levels of a directory index, including its root; 0 if there is no index."""
         # fs/ext4/ext4.h:ext4_dir_htree_level
@@ -412,12 +412,12 @@ class Format:
 
     # -- kinds -----------------------------------------------------------------------------------
 
-    @_Once
+    @_Cached
     def mapping(self) -> MappingKind:
         """How new files are mapped; for an existing file, the inode's flags state it."""
         return MappingKind.EXTENTS if "extent" in self.features else MappingKind.BLOCK_MAP
 
-    @_Once
+    @_Cached
     def group_desc_checksum(self) -> Checksum:
         if self.metadata_csum:
             return Checksum.CRC32C
@@ -444,7 +444,7 @@ class Format:
     def group_of(self, block: int) -> int:
         return (block - self.first_data_block) // self.blocks_per_group
 
-    @_Once
+    @_Cached
     def _all_have_supers(self) -> bool:
         return "sparse_super" not in self.features and not self.sparse_super2
 

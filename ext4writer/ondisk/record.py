@@ -386,7 +386,7 @@ class Record:
     def packer(self, *fields: str, trailing: int = 0) -> Callable[..., bytes]:
         """Return a fast function that packs the named fields, given by position.
 
-        With ``trailing``, one more value follows the structure, padded to so many bytes with zeros.
+        With ``trailing``, one more value follows the structure, padded to that size with zeros.
 
         The names must be in offset order, else ``ValueError`` is raised. All other bytes are zero.
         Byte arrays and integer arrays are given as the bytes of the entire array; their length is

@@ -245,7 +245,7 @@ def acl_from_disk(value: bytes) -> bytes:
     """
     # fs/ext4/acl.c:ext4_acl_from_disk
     if len(value) < 8 or le32(value) != _ACL_DISK_VERSION:
-        raise ValueError("an ACL of the disk form has version 1 and at least one entry")
+        raise ValueError("an ACL of the on-disk form has version 1 and at least one entry")
     entries: list[_AclEntry] = []
     offset = 4
     while offset < len(value):
@@ -256,7 +256,7 @@ def acl_from_disk(value: bytes) -> bytes:
                 (ident,) = struct.unpack_from("<I", value, offset)
                 offset += 4
         except struct.error:
-            raise ValueError("an ACL of the disk form is cut short") from None
+            raise ValueError("an ACL of the on-disk form is truncated") from None
         entries.append((tag, perm, ident))
     parts = [struct.pack("<I", _ACL_CALL_VERSION)]
     parts += [struct.pack("<HHI", *entry) for entry in _check_acl(entries)]

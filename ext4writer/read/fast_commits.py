@@ -308,7 +308,7 @@ def _is_directory(raw: bytes) -> bool:
 
 
 def _cut(known: list[FileExtent], first: int, end: int) -> int:
-    """Remove blocks ``first`` to ``end`` of a file from its runs; return their index there."""
+    """Remove blocks ``first`` to ``end`` of a file from ``known``; return their index in it."""
     low = bisect_right(known, first, key=lambda run: run.logical) - 1
     if low < 0 or known[low].logical + known[low].length <= first:
         low += 1

@@ -31,7 +31,7 @@ SYMLINK_MAX = 65536
 def size_limit(inode: Inode) -> int:
     """Return the largest possible size in bytes of a file that is mapped like this one.
 
-    Kernels never write the last block that an extent can number, nor map blocks past it.
+    Kernels never write the last block that an extent can number, nor any block past a block map.
     """
     # e2fsck/pass1.c:check_blocks, and EXT2_MAX_SIZE there
     block_size = inode.image.block_size
