@@ -125,14 +125,14 @@ class Copier:
 
     def _copy_neighbours(self, batch: Neighbours) -> None:
         if self._cluster_size > PADDED_MOST:
-            self._copy_apart(batch)
+            self._copy_separately(batch)
         else:
             end = batch.parcel.read_side_by_side(self._buffer, self._cluster_size)
             # The bytes from ``end`` to the next cluster are zeros already.
             self._sink.write_at(batch.offset, self._buffer[:end])
         self._count(batch.files, batch.size)
 
-    def _copy_apart(self, batch: Neighbours) -> None:
+    def _copy_separately(self, batch: Neighbours) -> None:
         """Write each file separately, without the padding up to the next cluster."""
         batch.parcel.read_side_by_side(self._buffer, PACKED_UNIT)
         start, offset = 0, batch.offset

@@ -43,10 +43,12 @@ def grouped_jobs(layout: ImagePlan) -> Iterator[CopyJob | Batch]:
     """Like :func:`copy_jobs`, but yield adjacent small files, as most are, in batches."""
     files, scattered = _files(layout)
     jobs = _merged(_grouped(layout, files), _pieces(layout, scattered))
-    return _apart(layout, jobs) if layout.verity else jobs
+    return _unbatch_verity(layout, jobs) if layout.verity else jobs
 
 
-def _apart(layout: ImagePlan, jobs: Iterator[CopyJob | Batch]) -> Iterator[CopyJob | Batch]:
+def _unbatch_verity(
+    layout: ImagePlan, jobs: Iterator[CopyJob | Batch]
+) -> Iterator[CopyJob | Batch]:
     """Keep small files out of batches if their verity metadata starts in a cluster of content."""
     from ..ondisk.verity import VERITY_ALIGNMENT  # imported late: few images have such files
 

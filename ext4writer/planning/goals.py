@@ -128,7 +128,7 @@ class _LikeMke2fs:
             first.node: self._take(self._goal_of(first.ino), first.clusters) for first in nodes
         }
         pieces, maps = {}, {}
-        for file in sorted(files, key=_turn):
+        for file in sorted(files, key=_creation_order):
             pieces[file.ino], maps[file.ino] = self._place(file)
         return Allocated(self._free.runs, pieces, maps, of_nodes)
 
@@ -208,7 +208,7 @@ class _LikeMke2fs:
 _LAST = (QUOTA_PURPOSE, ORPHAN_FILE_PURPOSE)
 
 
-def _turn(file: SystemFile) -> int:
+def _creation_order(file: SystemFile) -> int:
     """Sort key for the order in which mke2fs creates files: quota and orphan files come last."""
     return _LAST.index(file.purpose) if file.purpose in _LAST else -1
 

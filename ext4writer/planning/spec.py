@@ -694,7 +694,7 @@ class Spec:
             if len(value) > most:
                 raise SpecError(name, f"has {len(value)} bytes; the maximum is {most}")
             if b"\0" in value:
-                raise SpecError(name, "cannot hold a NUL byte")
+                raise SpecError(name, "cannot contain a NUL byte")
         most = 8 * self.block_size
         blocks = self.blocks_per_group
         if blocks is not None and (not BLOCKS_PER_GROUP_MIN <= blocks <= most or blocks % 8):
@@ -731,7 +731,7 @@ class Spec:
         if len(self.label) > LABEL_MAX:
             raise SpecError("label", f"has {len(self.label)} bytes; the maximum is {LABEL_MAX}")
         if b"\0" in self.label:
-            raise SpecError("label", "cannot hold a NUL byte")
+            raise SpecError("label", "cannot contain a NUL byte")
         least, most = INODE_RATIOS
         if self.inode_ratio and not least <= self.inode_ratio <= most:
             raise SpecError(
