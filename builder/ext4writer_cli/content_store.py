@@ -7,7 +7,7 @@ import os
 
 from ext4writer import Content, OutputError
 from ext4writer.content import reading_buffer
-from ext4writer.output.beside import NewFile
+from ext4writer.output.atomic_file import NewFile
 
 CHUNK = 1 << 20
 

@@ -17,7 +17,7 @@ import click
 from ext4writer import Layout, write_layout
 from ext4writer.errors import OutputError
 from ext4writer.late_dataclasses import dataclass, field
-from ext4writer.output.beside import write_file
+from ext4writer.output.atomic_file import write_file
 from ext4writer.output.formats import compression_of
 from ext4writer.output.opening import check_path, may_be_one_file
 from ext4writer.output.sink import Buffer, output_error

@@ -11,7 +11,7 @@ from uuid import UUID
 from ext4writer import Layout
 from ext4writer.inputs import check_output
 from ext4writer.layout import plan_of
-from ext4writer.output.beside import write_file
+from ext4writer.output.atomic_file import write_file
 from ext4writer.output.sink import Buffer, output_error
 from ext4writer.watchers import Bmap, Chunks, DmVerity
 

@@ -11,7 +11,7 @@ import click
 from ext4writer import Layout
 from ext4writer.inputs import check_output
 from ext4writer.layout import plan_of
-from ext4writer.output.beside import NewFile
+from ext4writer.output.atomic_file import NewFile
 from ext4writer.output.formats import disk_of
 from ext4writer.output.sink import output_error
 from ext4writer.progress import Cancel, check_cancelled

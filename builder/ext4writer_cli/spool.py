@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from ext4writer.errors import OutputError
-from ext4writer.output.beside import FORBIDDEN
+from ext4writer.output.atomic_file import FORBIDDEN
 
 
 class Spool:
@@ -29,7 +29,7 @@ class Spool:
             import tempfile  # late: most commands need no such file
 
             try:
-                self._file = self._beside_the_image()
+                self._file = self._next_to_the_image()
                 if self._file is None:
                     self.folder = tempfile.gettempdir()
                     self._file = tempfile.TemporaryFile(dir=self.folder, buffering=0)  # noqa: SIM115
@@ -41,7 +41,7 @@ class Spool:
                 ) from error
         return self._file
 
-    def _beside_the_image(self) -> BinaryIO | None:
+    def _next_to_the_image(self) -> BinaryIO | None:
         """Create it in the image's directory; None if only the image can be created there."""
         import tempfile
 

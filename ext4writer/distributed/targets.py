@@ -13,7 +13,7 @@ from typing import Any
 from ..arithmetic import ceil_div
 from ..content import O_BINARY, O_CLOEXEC, O_NOFOLLOW, read_at, reading_buffer
 from ..errors import Ext4WriterError, OutputError
-from ..output.beside import put_in_place
+from ..output.atomic_file import replace_atomically
 from ..output.opening import check_path
 from ..output.sink import output_error
 from ..virtual import Part
@@ -154,7 +154,7 @@ class SharedFile(Target):
         try:
             if os.path.exists(self._path):
                 os.chmod(self._partial, stat.S_IMODE(os.stat(self._path).st_mode))
-            put_in_place(self._partial, self._path)
+            replace_atomically(self._partial, self._path)
         except OSError as error:
             raise output_error(self._path, error, 0) from error
 

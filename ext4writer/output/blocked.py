@@ -8,7 +8,7 @@ from abc import abstractmethod
 from ..arithmetic import round_down
 from ..content import write_all_at
 from ..errors import OutputError
-from .beside import NewFile
+from .atomic_file import NewFile
 from .path import new_file
 from .sink import Buffer, Sink
 

@@ -14,7 +14,7 @@ from ..bits import low_32
 from ..checked import check_fields, refuse_unknown
 from ..errors import OutputError
 from ..late_dataclasses import dataclass
-from .beside import FORBIDDEN, FileInPlace, NewFile, is_mount_point
+from .atomic_file import FORBIDDEN, FileInPlace, NewFile, is_mount_point
 from .path import new_file
 from .sink import Buffer, output_error
 from .stream import StreamSink

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from ..content import O_BINARY, O_CLOEXEC, FileId, file_id, id_at
 from ..errors import OutputError
 from ..spans import Span
-from .beside import FORBIDDEN, is_mount_point
+from .atomic_file import FORBIDDEN, is_mount_point
 from .formats import DISKS, compression_of, disk_of
 from .sink import Buffer, Sink, output_error
 

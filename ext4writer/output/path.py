@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .beside import NewFile
+from .atomic_file import NewFile
 from .descriptor import DescriptorSink, SharedImage
 from .sink import output_error
 

@@ -13,7 +13,7 @@ import os
 from typing import Any
 
 from ..errors import PlanError, SpecError
-from ..output.beside import write_file
+from ..output.atomic_file import write_file
 from ..output.sink import output_error
 from ..planning.layout import ImagePlan
 from .classes import packed_classes, signature, unpacked_classes

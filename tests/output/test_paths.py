@@ -17,7 +17,7 @@ import pytest
 
 from ext4writer import CancelledError, OutputError, Spec, Tree, write_image
 from ext4writer.errors import Ext4WriterError
-from ext4writer.output.beside import NewFile
+from ext4writer.output.atomic_file import NewFile
 from tests.judges import fsck
 from tests.judges.tools import require, require_loop_mount, require_root, run
 from tests.judges.watch import Watch

@@ -841,7 +841,7 @@ def test_every_public_error_is_exported() -> None:
 
 
 ONE_PLACE = {
-    "os.replace(": {"output.beside"},
+    "os.replace(": {"output.atomic_file"},
     "os.rename(": set(),
     "(1 << 32) - 2": {"arguments"},
     ".read_whole(memoryview(": set(),

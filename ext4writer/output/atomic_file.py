@@ -34,7 +34,7 @@ def resolved(path: bytes) -> bytes:
     return os.path.realpath(path, strict=True) if os.path.islink(path) else path
 
 
-def put_in_place(partial: bytes, final: bytes) -> None:
+def replace_atomically(partial: bytes, final: bytes) -> None:
     """Rename a file atomically, replacing an existing one; raises ``OSError``."""
     os.replace(partial, final)
 
@@ -122,7 +122,7 @@ class NewFile:
                 folder = _open_directory(os.path.split(final)[0])
             fd, self.fd = self.fd, -1
             os.close(fd)
-            put_in_place(self.partial, final)
+            replace_atomically(self.partial, final)
             self._open = False
             if folder >= 0:
                 _flush_directory(folder)
