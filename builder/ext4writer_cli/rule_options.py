@@ -85,7 +85,7 @@ class RuleOptions(OptionGroup):
         "of this kind form one map; IDs outside its ranges are kept and reported.",
     )
     gid_map: tuple[Range, ...] = _rule(
-        "--gid-map", type=RANGE, metavar="FROM:TO:COUNT", about="The same for groups."
+        "--gid-map", type=RANGE, metavar="FROM:TO:COUNT", about="The same for group IDs."
     )
     mode_mask: tuple[int, ...] = _rule(
         "--mode-mask",

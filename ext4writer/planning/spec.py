@@ -119,62 +119,62 @@ class Spec:
         None,
         "Size of the image in bytes.",
         optional(size_of),
-        default_text="the smallest that holds the tree and what is promised",
+        default_text="the smallest that holds the tree and the promised free space",
         least=0,
     )
     free: Option[int | None, Size | None] = Option(
         None,
-        "Bytes that the image leaves for every user to write, after what the kernel keeps back; "
-        '"10%" is a share of the bytes of all files, holes not counted.',
+        "Bytes to leave free for all users, in addition to what the kernel reserves; "
+        '"10%" is a share of the bytes of all files, without holes.',
         optional(size_of),
-        default_text="16M in a fitted image, and whatever is left in one of a given size",
+        default_text="16M in a fitted image, or whatever is left in one of a given size",
         least=0,
     )
     free_percent: Option[float, float | str] = Option(
         0.0,
-        "The same in percent of the bytes of all files, holes not counted; with {free} both count.",
+        "The same in percent of the bytes of all files, without holes; it is added to {free}.",
         percent_of,
         least=0,
     )
     free_inodes: Option[int | None, int | str | None] = Option(
         None,
-        "Number of inodes that the image leaves free.",
+        "Number of inodes to leave free.",
         optional(count_of),
         default_text="one for each 16K of {free}",
         least=0,
     )
     inodes: Option[int | None, int | str | None] = Option(
         None,
-        "Least number of inodes in the image, with those in use and the reserved ones, as -N of "
-        "mke2fs counts them; it stands instead of {free_inodes}.",
+        "Minimum number of inodes, including those in use and the reserved ones, as with mke2fs "
+        "-N; use it instead of {free_inodes}.",
         optional(count_of),
         least=0,
     )
     grow_to: Option[int | None, Size | None] = Option(
         None,
-        "Size in bytes to which the image can grow: descriptors are reserved for it.",
+        "Size in bytes to which the image can grow, for which descriptors are reserved.",
         optional(size_of),
-        default_text="1024 times the size, as mke2fs has it",
+        default_text="1024 times the size, as in mke2fs",
         least=0,
     )
     grow_at_least: Option[int, Size] = Option(
         0,
-        "Without {grow_to}: size in bytes up to which descriptors are reserved where 1024 times "
-        "the size is less, as far as the resize inode has room.",
+        "Without {grow_to}: minimum size in bytes for which descriptors are reserved, even if 1024 "
+        "times the size is less, as far as the resize inode can hold them.",
         size_of,
         least=0,
     )
     inode_ratio: Option[int | None, Size | None] = Option(
         None,
-        "Bytes for each inode that a whole group has at least, in the image and in what it grows "
-        "to; 0 makes no more inodes than are needed.",
+        "Bytes per inode: a full block group gets at least one inode for each, in the image and "
+        "when it grows; 0 makes only as many inodes as are needed.",
         optional(size_of),
-        default_text="16K, or a cluster or two inodes if that is more, with {grow_to}, else 0",
+        default_text="with {grow_to} 16K, or a cluster or two inodes if that is more, otherwise 0",
         least=0,
     )
     align: Option[int | None, Size | None] = Option(
         None,
-        "A fitted image is a multiple of this many bytes, such as 1M.",
+        "Make the size of a fitted image a multiple of this many bytes, such as 1M.",
         optional(size_of),
         default_text="4K",
     )
@@ -193,16 +193,16 @@ class Spec:
     )
     reserved_uid: Option[int, int | str] = Option(
         0,
-        "User who may use these blocks, too; kernels before 6.18 know 16 bits of it.",
+        "User who may also use these blocks; kernels before 6.18 read only 16 bits of the ID.",
         id_of,
         form="UID",
     )
     reserved_gid: Option[int, int | str] = Option(
-        0, "Group that may use them, too.", id_of, form="GID"
+        0, "Group that may also use them.", id_of, form="GID"
     )
 
     label: Option[bytes, bytes | str] = Option(
-        b"", "Label of the file system, 16 bytes at most.", bytes_of, form="LABEL"
+        b"", "Label of the file system, at most 16 bytes.", bytes_of, form="LABEL"
     )
     uuid: Option[UUID | None, UUID | str | None] = Option(
         None,
@@ -213,152 +213,151 @@ class Spec:
     )
     hash_seed: Option[UUID | None, UUID | str | None] = Option(
         None,
-        "Key of the directory hash.",
+        "Seed of the directory hash, a UUID.",
         optional(uuid_of),
         default_text="derived from names, attributes and sizes",
     )
     identity: Option[Identity, Identity] = Option(
         "attributes",
-        'What a UUID that is not given is derived from; "content" reads every file once more, so '
-        "that images with different content never share a UUID.",
+        'What an omitted UUID is derived from; "content" reads every file once more, so that '
+        "images with different content never share a UUID.",
         choices=("attributes", "content"),
     )
 
     block_size: Option[int, Size] = Option(
         4096,
-        "Size of a block in bytes: a power of two from 1024 to 65536. Most kernels mount no more "
-        "than the size of their pages, which is 4096 on most machines.",
+        "Size of a block in bytes: a power of two from 1024 to 65536. Most kernels cannot mount "
+        "blocks larger than a page, which has 4096 bytes on most machines.",
         size_of,
     )
     inode_size: Option[int, Size] = Option(
         256,
-        "Size of an inode in bytes: a power of two from 128 to the block size, 32768 at most.",
+        "Size of an inode in bytes: a power of two from 128 to the block size, at most 32768.",
         size_of,
     )
     cluster_size: Option[int | None, Size | None] = Option(
         None,
-        "With the feature bigalloc: size of a cluster in bytes, in which space is allocated and "
-        "counted; a power of two from the block size to 512 MiB.",
+        "With the feature bigalloc: size in bytes of a cluster, the unit of allocation; a power of "
+        "two from the block size to 512 MiB.",
         optional(size_of),
         default_text="16 blocks",
     )
     desc_size: Option[int | None, Size | None] = Option(
         None,
-        "Size of a group descriptor in bytes: a power of two from 64 to 1024, with the feature "
-        "64bit.",
+        "With the feature 64bit: size of a group descriptor in bytes, a power of two from 64 to "
+        "1024.",
         optional(size_of),
         default_text="64, or 32 without 64bit",
     )
     type: Option[FileSystemType, FileSystemType] = Option(
         "ext4",
-        "Type whose default features are taken, as mke2fs -t has them; ext2 and ext3 map files by "
-        "blocks, and ext2 has no journal.",
+        "File system type that sets the default features, as with mke2fs -t; ext2 and ext3 use "
+        "block maps instead of extents, and ext2 has no journal.",
         choices=tuple(TYPES),
     )
     features: Option[FeatureSet, FeatureSet | str] = Option(
         DEFAULT_FEATURES,
-        'Features of the format; a text such as "^huge_file" changes the default ones of the type, '
-        "and those of ext4 stand for those of any type.",
+        'Features of the format; a text such as "^huge_file" changes the defaults of the type, '
+        "and the default features of ext4 stand for those of any type.",
         features_of,
     )
     hash_alg: Option[HashAlg, str] = Option(
         "half_md4",
-        'Hash of names in indexed directories, as mke2fs.conf has it: "half_md4", "tea" or '
-        '"legacy"; with "_unsigned" after it characters from 0x80 on are unsigned, as in images '
-        "that were made on ARM or PowerPC.",
+        'Hash of names in indexed directories, as in mke2fs.conf: "half_md4", "tea" or "legacy"; '
+        'with the suffix "_unsigned", bytes of 0x80 and above are unsigned, as in images made on '
+        "ARM or PowerPC.",
         hash_alg_of,
         form="half_md4|tea|legacy[_unsigned]",
     )
     encoding: Option[Encoding | None, str | None] = Option(
         None,
-        "Encoding of names in directories that ignore case, which the feature casefold needs and "
-        'this adds; "utf8" is the newest one. A directory ignores case if its node has the inode '
-        "flag casefold.",
+        "Encoding of names in directories that ignore case; adds the feature casefold. "
+        '"utf8" is the newest encoding. A directory ignores case if its node has the inode flag '
+        "casefold.",
         optional(encoding_of),
-        default_text="utf8-12.1 where there is the feature",
+        default_text="utf8-12.1 with the feature casefold",
         form="utf8-12.1|utf8",
     )
     encoding_flags: Option[EncodingFlags, str] = Option(
         "",
-        '"strict" refuses names that are not valid UTF-8 in such directories, now and later; '
-        '"nostrict" takes them byte by byte.',
+        '"strict" refuses names that are not valid UTF-8 in such directories, here and in the '
+        'kernel; "nostrict" compares them byte by byte.',
         encoding_flags_of,
         default_text="nostrict",
         form="strict|nostrict",
     )
     verity_hash_alg: Option[VerityHashAlg, VerityHashAlg] = Option(
         "sha256",
-        "Hash of files with the inode flag verity, which needs the feature verity.",
+        "Hash algorithm for files with the inode flag verity, which needs the feature verity.",
         choices=("sha256", "sha512"),
     )
     verity_block_size: Option[int | None, Size | None] = Option(
         None,
-        "Bytes of content for each of which a Merkle tree has a hash: a power of two from 1024 to "
-        "the block size.",
+        "Block size of Merkle trees in bytes: a power of two from 1024 to the block size.",
         optional(size_of),
         default_text="4096, or the block size if that is less",
     )
     verity_salt: Option[bytes, bytes | str] = Option(
         b"",
-        "What is hashed before each block of files with verity, 32 bytes at most; a text is "
+        "Salt that is hashed before each block of files with verity, at most 32 bytes; a text is "
         "hexadecimal.",
         salt_of,
         form="HEX",
     )
     verity_signatures: Option[Signatures, GivenSignatures] = Option(
         (),
-        "Built-in signatures by path, as a mapping to bytes: what fsverity sign makes, in DER.",
+        "Mapping from paths to built-in fs-verity signatures: DER bytes from 'fsverity sign'.",
         signatures_of,
     )
     encryption_policies: Option[Policies, GivenPolicies] = Option(
         (),
-        "Policies of empty directories in which the kernel encrypts, as a mapping of paths to "
-        'texts: the identifier of a master key, and after commas "contents=AES-256-XTS", '
+        "Mapping from paths of empty directories, in which the kernel will encrypt, to "
+        'policies: the identifier of a master key, and after commas "contents=AES-256-XTS", '
         '"filenames=AES-256-CTS", "padding=32", "direct-key", "iv-ino-lblk-64" or '
         '"iv-ino-lblk-32". Adds the feature encrypt.',
         policies_of,
     )
     num_backup_sb: Option[int, int | str] = Option(
         2,
-        "With the feature sparse_super2: number of backups of superblock and descriptors, the "
-        "first in group 1, the second in the last group.",
+        "With the feature sparse_super2: number of backups of superblock and descriptors. The "
+        "first is in group 1, the second in the last group.",
         count_of,
         least=0,
         most=NUM_BACKUP_SB_MAX,
     )
     first_meta_bg: Option[int, int | str] = Option(
         0,
-        "With the feature meta_bg: how many blocks of descriptors still follow each superblock, "
-        "s_first_meta_bg. Those after them lie in the groups that they describe.",
+        "With the feature meta_bg: number of descriptor blocks after each superblock "
+        "(s_first_meta_bg). All further ones are in the groups that they describe.",
         count_of,
         least=0,
     )
     journal: Option[int | Literal["auto", "none"], Size] = Option(
         "auto",
-        'Size of the journal in bytes, "none", or "auto", which follows mke2fs.',
+        'Size of the journal in bytes, "none", or "auto" for the size that mke2fs chooses.',
         journal_of,
         form="auto|none|SIZE",
     )
 
     fast_commit_size: Option[int | None, Size | None] = Option(
         None,
-        "With the feature fast_commit: size in bytes of its area at the end of the journal, in "
-        "whole blocks, in addition to the rest.",
+        "With the feature fast_commit: size in bytes of the area for fast commits, which is added "
+        "to the end of the journal; rounded up to blocks.",
         optional(size_of),
         default_text="1/64 of the rest",
         least=1,
     )
     orphan_file_size: Option[int | None, Size | None] = Option(
         None,
-        "With the feature orphan_file: size of the orphan file in bytes, in whole blocks, 512 "
-        "at most.",
+        "With the feature orphan_file: size of the orphan file in bytes, rounded up to blocks, of "
+        "which there are at most 512.",
         optional(size_of),
-        default_text="by the size of the image, as in mke2fs",
+        default_text="chosen by the size of the image, as in mke2fs",
     )
     mmp_update_interval: Option[int, int | str] = Option(
         EXT4_MMP_UPDATE_INTERVAL,
-        "With the feature mmp: seconds between the marks of a host that has mounted, 1 to 300; 0 "
-        "is the default, as it is for mke2fs.",
+        "With the feature mmp: seconds between updates of the MMP block by a host that has mounted "
+        "the file system, 1 to 300; 0 means the default, as in mke2fs.",
         mmp_update_interval_of,
         form="SECONDS",
         least=1,
@@ -366,58 +365,58 @@ class Spec:
     )
     journal_location: Option[JournalLocation, Size | None] = Option(
         None,
-        'Byte at which the journal begins, or the first free block after it; "middle" is the '
-        "middle of the file system, where mke2fs puts it. Needs a {size}.",
+        "Byte offset of the journal, which begins at the first free block from there; "
+        '"middle" is the middle of the file system, as in mke2fs. Needs a {size}.',
         optional(location_of),
         default_text="before all files",
         form="middle|SIZE",
     )
     journal_device: Option[bool, bool] = Option(
         False,
-        "The journal is in a device of its own, with the size that journal says or at least 1024 "
-        "blocks; write_journal writes it. A mount names it with the option journal_path, and "
-        "e2fsck with -j, unless journal_dev says where it is.",
+        "The journal is on an external device, with the size in journal or at least 1024 blocks; "
+        "write_journal writes it. A mount needs the option journal_path, and e2fsck -j, unless "
+        "journal_dev is set.",
         flag,
     )
     journal_uuid: Option[UUID | None, UUID | str | None] = Option(
         None,
-        "With {journal_device}: its UUID.",
+        "With {journal_device}: UUID of the journal.",
         optional(uuid_of),
         default_text="derived from {uuid}",
     )
     journal_dev: Option[int, int | str] = Option(
         0,
-        "With {journal_device}: its number on the machine that mounts the image, MAJOR:MINOR; 0 "
-        "if that is not known; then the mount needs the option journal_path.",
+        "With {journal_device}: device number on the machine that mounts the image, MAJOR:MINOR; 0 "
+        "if unknown, and then the mount needs the option journal_path.",
         device_number_of,
         form="MAJOR:MINOR",
     )
     journal_features: Option[tuple[str, ...], str | Sequence[str]] = Option(
         (),
-        "Features that the journal has before the first mount, as dumpe2fs names them: "
+        "Features of the journal before the first mount, with dumpe2fs's names: "
         "journal_64bit, journal_checksum, journal_checksum_v2, journal_checksum_v3, "
-        "journal_async_commit, journal_incompat_revoke. Mounting sets what the kernel needs.",
+        "journal_async_commit, journal_incompat_revoke. A mount sets those that the kernel needs.",
         journal_features_of,
         form="NAME[,...]",
     )
     dedupe: Option[Dedupe, Dedupe] = Option(
         "none",
-        '"blocks" stores equal blocks of content once, which needs and adds the feature '
-        "shared_blocks: such an image can only be mounted to read, until e2fsck -E unshare_blocks "
-        "gives each file its own again. Every file is read once more for it.",
+        '"blocks" stores equal blocks of content only once and adds the feature shared_blocks. '
+        "Such an image can only be mounted read-only, until e2fsck -E unshare_blocks gives each "
+        "file its own blocks. Every file is read once more.",
         choices=("none", "blocks"),
     )
     bad_blocks: Option[tuple[int, ...], Sequence[int]] = Option(
         (),
         "Numbers of blocks that must not be used, as badblocks lists them for this block size; "
-        "those past the end are none of the image. Bitmaps and tables lie around them; one where a "
-        "superblock or descriptors lie is refused.",
+        "those past the end of the image are ignored. Bitmaps and inode tables avoid them; a bad "
+        "block at the location of a superblock or descriptors is refused.",
         bad_blocks_of,
     )
     quotatype: Option[tuple[str, ...] | None, str | Sequence[str] | None] = Option(
         None,
-        "With the feature quota: whose use is counted, as -E quotatype of mke2fs has it, such as "
-        "usr:grp. Projects always are with the feature project.",
+        "With the feature quota: types of quota to account, as in mke2fs -E quotatype, such as "
+        "usr:grp. With the feature project, projects are always included.",
         optional(quotatype_of),
         default_text="usr:grp",
         form="KIND[:KIND]...",
@@ -426,29 +425,29 @@ class Spec:
         (),
         "Limits of users, groups and projects, in the order of setquota: "
         "KIND:ID:BLOCK_SOFT:BLOCK_HARD:INODE_SOFT:INODE_HARD, such as user:1000:1G:2G or "
-        "project:7:::0:5000; block limits are in bytes, and 0 or nothing is no limit.",
+        "project:7:::0:5000. Block limits are in bytes; 0 or nothing means no limit.",
         quota_limits_of,
     )
     quota_grace: Option[tuple[QuotaGrace, ...], QuotaGraces] = Option(
         (),
-        "How long soft limits may be exceeded, such as 7d for all or user:7d:12h for blocks and "
-        "inodes of users.",
+        "How long soft limits may be exceeded, such as 7d for all, or user:7d:12h for the blocks "
+        "and inodes of users.",
         quota_grace_of,
         default_text="7d",
     )
 
     epoch: Option[int | None, float | str | None] = Option(
         None,
-        "Time of the file system, in seconds since 1970; newer times of entries become it.",
+        "Time of the file system, in seconds since 1970; later times of entries are clamped to it.",
         optional(seconds_of),
         default_text="the newest time in the tree, or the start of 2026 if that is earlier, so "
-        "that it is never in the future; then no time is changed",
+        "that it is never in the future; then no entry's time is changed",
     )
 
     hole_size: Option[int, Size] = Option(
         32 * KIB,
-        "Runs of zeros of at least this many bytes become holes, and in files from there up to "
-        "512 KiB every block of zeros does; 0 keeps every zero.",
+        "Runs of zeros of at least this many bytes become holes; in files of at least this size "
+        "and at most 512 KiB, every block of zeros does. 0 makes no holes.",
         size_of,
         least=0,
     )
@@ -456,61 +455,60 @@ class Spec:
         False, "Allow a file's first block to be a hole, which some boot loaders cannot read.", flag
     )
     lost_and_found: Option[bool, bool] = Option(
-        True, "Make /lost+found where the tree has none; e2fsck makes one when it needs it.", flag
+        True, "Create /lost+found if the tree has none; e2fsck creates it when needed.", flag
     )
     lost_and_found_size: Option[int, Size] = Option(
         16 * KIB,
-        "Size in bytes of the /lost+found that is made, in whole blocks, of which there are two at "
-        "least. It is kept large, so that e2fsck needs no space when it puts files there.",
+        "Size in bytes of a created /lost+found, rounded up to blocks, of which there are at "
+        "least two. It is large so that e2fsck needs no free space when it puts files there.",
         size_of,
         least=0,
     )
     groups_per_flex: Option[int, int | str] = Option(
-        16, "Number of block groups whose metadata lie together; a power of two.", count_of
+        16, "Number of block groups whose metadata is stored together; a power of two.", count_of
     )
     packed_meta_blocks: Option[bool, bool] = Option(
         False,
-        "Put the bitmaps and inode tables of all groups at the beginning, as -E packed_meta_blocks "
-        "of mke2fs does, for disks whose first blocks are faster.",
+        "Put the bitmaps and inode tables of all groups at the beginning, as mke2fs -E "
+        "packed_meta_blocks does, for disks whose first blocks are faster.",
         flag,
     )
     group_tables: Option[GroupTables, GroupTables] = Option(
         "compact",
-        '"mke2fs" puts bitmaps and inode tables exactly where mke2fs 1.47.0 does in an image of a '
-        "given size, with gaps between some of them, and leaves the block bitmaps to the kernel "
-        "that it leaves. Other images have no gaps, and bitmaps of groups that are not empty.",
+        '"mke2fs" puts bitmaps and inode tables exactly where mke2fs 1.47.0 puts them in an image '
+        "of a given size, with gaps between some of them, and leaves the same block bitmaps "
+        'uninitialized. "compact" leaves no gaps, and writes the bitmaps of all groups in use.',
         choices=("compact", "mke2fs"),
     )
     lazy_itable_init: Option[bool, bool] = Option(
         False,
-        "Do not say that unused inodes are zeros, so that the kernel writes zeros there after a "
-        "mount. They are zeros all the same, unless free blocks of a device keep what they held.",
+        "Do not mark inode tables as zeroed, so that the kernel zeroes unused inodes after a "
+        "mount. They are zeros anyway, unless free blocks of a device keep their old content.",
         flag,
     )
     blocks_per_group: Option[int | None, int | str | None] = Option(
         None,
-        "Number of blocks in a group, or of clusters where there are any: a multiple of 8, at "
-        "least 256.",
+        "Number of blocks in a group, or of clusters with bigalloc: a multiple of 8, at least 256.",
         optional(count_of),
-        default_text="as many as one block of bitmap has bits, which is the most",
+        default_text="the number of bits in a block, which is the maximum",
     )
     reserved_gdt_blocks: Option[int | None, int | str | None] = Option(
         None,
-        "Number of blocks after the descriptors that are kept for more of them, instead of "
-        "{grow_to}; no more than a block holds numbers of 32 bits.",
+        "Number of blocks reserved for further descriptors, instead of {grow_to}; at most the "
+        "block size in bytes divided by 4.",
         optional(count_of),
         least=0,
     )
     raid_stride: Option[int, int | str] = Option(
         0,
-        "Number of blocks on one disk of a RAID before the next one; 0 is none.",
+        "Number of blocks written to one disk of a RAID before the next disk; 0 for no RAID.",
         count_of,
         least=0,
         most=0xFFFF,
     )
     raid_stripe_width: Option[int, int | str] = Option(
         0,
-        "Number of blocks of data in a stripe of the RAID; 0 is none.",
+        "Number of data blocks in a stripe of the RAID; 0 for no RAID.",
         count_of,
         least=0,
         most=0xFFFFFFFF,
@@ -520,8 +518,8 @@ class Spec:
     )
     default_mntopts: Option[int, int | str] = Option(
         EXT4_DEFM_XATTR_USER | EXT4_DEFM_ACL,
-        'Mount options where no others are given, as bits; a text such as "journal_data,^acl" '
-        "changes the default, as tune2fs -o does.",
+        'Default mount options, as bits; a text such as "journal_data,^acl" changes the default, '
+        "as tune2fs -o does.",
         mount_options_of,
         default_text="user_xattr,acl",
         form="NAME[,...]",
@@ -530,28 +528,28 @@ class Spec:
     )
     mount_opts: Option[bytes, bytes | str] = Option(
         b"",
-        "Further mount options, 63 bytes at most, as tune2fs -E mount_opts has them.",
+        "Further mount options, at most 63 bytes, as with tune2fs -E mount_opts.",
         bytes_of,
     )
     creator_os: Option[CreatorOs, str] = Option(
         "Linux",
-        "System that made the file system, in lower or upper case; GNU is Hurd, as for mke2fs. "
-        "Hurd knows neither filetype nor huge_file, metadata_csum, ea_inode and casefold, and "
-        "Linux mounts none of its with 64bit. Of other systems than Linux there is no "
-        "metadata_csum, since Linux changes their inodes without checksums.",
+        "System that made the file system, in lower or upper case; GNU means Hurd, as in mke2fs. "
+        "Hurd does not support filetype, huge_file, metadata_csum, ea_inode and casefold, and "
+        "Linux cannot mount a file system of Hurd with 64bit. Only Linux can have metadata_csum, "
+        "because Linux changes inodes of other systems without updating checksums.",
         creator_os_of,
         form="|".join(SYSTEMS),
         choices=tuple(SYSTEMS),
     )
     last_mounted: Option[bytes, bytes | str] = Option(
         b"",
-        "Path at which the file system was mounted last, 64 bytes at most.",
+        "Path at which the file system was last mounted, at most 64 bytes.",
         bytes_of,
         form="DIR",
     )
     max_mount_count: Option[int, int | str] = Option(
         0,
-        "Number of mounts after which the file system should be checked; 0 is never, and so is -1.",
+        "Number of mounts after which the file system should be checked; 0 and -1 mean never.",
         max_mount_count_of,
         form="N",
         least=0,
@@ -559,7 +557,7 @@ class Spec:
     )
     check_interval: Option[int, int | str] = Option(
         0,
-        "Seconds after which the file system should be checked; 0 is never. A text may end in a "
+        "Seconds after which the file system should be checked; 0 means never. A text may end in a "
         "unit of tune2fs: s, d, w or m, for seconds, days, weeks and months of 30 days.",
         check_interval_of,
         form="SECONDS|N{s|d|w|m}",
@@ -568,22 +566,22 @@ class Spec:
     )
     revision: Option[int, int | str] = Option(
         1,
-        'Revision of the format; 0 is that of Linux before 2.2, with features "none" and inodes '
-        "of 128 bytes.",
+        'Revision of the format; 0 is the one of Linux before 2.2, with features "none" and '
+        "128-byte inodes.",
         count_of,
         form="0|1",
         least=0,
         most=1,
     )
     test_fs: Option[bool, bool] = Option(
-        False, "Say that a kernel under development may use the file system.", flag
+        False, "Mark the file system as usable by kernels under development.", flag
     )
     policy: Option[LayoutPolicy | None, LayoutPolicy | str | None] = Option(
         None,
-        "What chooses among the legal layouts: random:SEED, random-features:SEED, which mixes "
-        "features too, or one of those in docs/damage.md, such as one-block-runs.",
+        "Policy that chooses among valid layouts: random:SEED, random-features:SEED, which also "
+        "mixes features, or one of those in docs/damage.md, such as one-block-runs.",
         optional(policy_of),
-        default_text="default, the compact one",
+        default_text="default, the compact layout",
         form="NAME[:SEED]",
     )
 

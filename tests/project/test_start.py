@@ -97,7 +97,7 @@ def test_an_image_loads_what_it_needs(source: str, tmp_path: Path) -> None:
     assert others <= {"click", "inspect"}  # click needs it
     # Generous, since docstrings and comments count; they were 126 and 27,038 at first.
     assert len(names) <= 126
-    assert lines <= 27_500
+    assert lines <= 27_800
 
 
 def test_the_version_needs_no_metadata_of_packages() -> None:
