@@ -94,7 +94,8 @@ def read_sources(
             "is for tar archives, and no SOURCE is one; SOURCE,strip-components=N works for any "
             "SOURCE, and SOURCE:/FOLDER reads only what is below a folder",
         )
-    tree = tree or Tree()
+    if tree is None:
+        tree = Tree()
     reading.selection.report(tree)
     return tree, reports
 
