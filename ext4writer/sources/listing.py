@@ -10,8 +10,6 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
-from itertools import repeat
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +49,10 @@ Entry = tuple[
     int,  # inode flags in the low 32 bits, the project above them
 ]
 """One directory entry. A plain tuple, because there may be hundreds of thousands."""
+
+
+Seen = tuple[bytes, bytes, os.stat_result]
+"""Name, path for system calls, and status."""
 
 
 class Folder(NamedTuple):
@@ -195,17 +197,16 @@ class Lister:
             if host.anchor is None:
                 place = self._way_to(host)
                 if names is not None:
-                    # Sorting here is cheaper than later, and this is the order of use.
-                    prefix = place if place.endswith(b"/") else place + b"/"
-                    yield from self._entries(map(_Named, repeat(prefix), sorted(names)), path)
+                    yield from self._entries(self._named(names, place, path), path)
                     return
                 with os.scandir(place) as entries:
                     listed = entries if self._part_names else _sorted(entries)
-                    yield from self._entries(listed, path, self._part_names)
+                    seen = self._seen(listed, path)
+                    yield from self._entries(seen, path, self._part_names, entries)
                     return
             fd = self._folders.open(host)
             with os.scandir(fd) as found:
-                yield from self._entries(_below(fd, found), path)
+                yield from self._entries(self._seen(_below(fd, found), path), path)
         except OSError as error:
             name = error.filename if isinstance(error.filename, str | bytes) else b""
             if place == b".":
@@ -225,28 +226,54 @@ class Lister:
         os.fchdir(self._folders.fd_of(host))
         return b"."
 
+    def _named(self, names: list[bytes], place: bytes, prefix: bytes) -> Iterator[Seen]:
+        """The entries ``names`` of the directory at ``place``, without an object for each."""
+        # Sorting here is cheaper than later, and this is the order of use.
+        names = sorted(names)
+        if self._excluded is not None:
+            names = [name for name in names if not self._excludes(prefix, name)]
+        above = place if place.endswith(b"/") else place + b"/"
+        paths = [above + name for name in names]
+        return zip(names, paths, map(os.lstat, paths), strict=True)
+
+    def _seen(
+        self, entries: Iterator[os.DirEntry[bytes] | _EntryBelow], prefix: bytes
+    ) -> Iterator[Seen]:
+        """All ``entries`` that are not excluded; each is taken only when it is needed."""
+        if self._excluded is not None:
+            entries = (entry for entry in entries if not self._excludes(prefix, entry.name))
+        for entry in entries:
+            yield entry.name, entry.path, entry.stat(follow_symlinks=False)
+
+    def _excludes(self, prefix: bytes, name: bytes) -> bool:
+        assert self._excluded is not None
+        if not self._excluded(prefix[1:] + name, name):
+            return False
+        if self._told is not None:
+            self._told.append((prefix[1:] + name, name))
+        return True
+
     def _entries(
         self,
-        entries: Iterator[os.DirEntry[bytes] | _Named | _EntryBelow],
+        seen: Iterator[Seen],
         prefix: bytes,
         most: int = 0,
+        unseen: Iterator[os.DirEntry[bytes]] | None = None,
     ) -> Iterator[Listing]:
-        """The hot loop of a scan. Names after the first ``most`` become parts, unless it is 0."""
-        rule, device, excluded, xattrs = self._rule, self._device, self._excluded, self._xattrs
+        """The hot loop of a scan.
+
+        Names that are still ``unseen`` after the first ``most`` become parts, unless it is 0.
+        """
+        rule, own_device, xattrs = self._rule, self._device, self._xattrs
         skip, hard_links, keep_times = rule.skip, rule.hard_links, rule.keep_times
-        told, inode_flags = self._told, self._flags
+        inode_flags = self._flags
         found: list[Entry] = []
         value: object
         times = items = None
         flags = 0
-        for entry in entries:
-            name = entry.name
-            if excluded is not None and excluded(prefix[1:] + name, name):
-                if told is not None:
-                    told.append((prefix[1:] + name, name))
-                continue
-            status = entry.stat(follow_symlinks=False)
-            mode, mtime = status.st_mode, status.st_mtime_ns
+        for name, path, status in seen:
+            mode, ino, device, links, uid, gid, size, _, _, _ = status
+            mtime = status.st_mtime_ns
             kind = mode & 0o170000
             stamp = None
             if kind == S_IFREG:
@@ -255,16 +282,16 @@ class Lister:
                         Loss(prefix + name, "was left out as requested", "left-out")
                     )
                     continue
-                value = status.st_size
+                value = size
                 # stamp_of, inlined for speed.
-                stamp = status.st_ctime_ns + mtime + status.st_ino
+                stamp = status.st_ctime_ns + mtime + ino
             elif kind == S_IFDIR:
-                value = status.st_dev == device
+                value = device == own_device
                 if not value and not rule.one_file_system:
-                    self._check_mount(status.st_dev, entry.path, prefix + name)
+                    self._check_mount(device, path, prefix + name)
                     value = True
             elif kind == S_IFLNK:
-                value = os.readlink(entry.path)
+                value = os.readlink(path)
             elif kind in OTHER_KINDS:
                 value = status.st_rdev
             else:
@@ -273,7 +300,6 @@ class Lister:
                 )
                 continue
             if xattrs is not None:
-                path = entry.path
                 items = None
                 try:
                     names = os.listxattr(path, follow_symlinks=False)
@@ -283,20 +309,18 @@ class Lister:
                     if names:
                         items = xattrs.values(path, names, prefix + name)
             if inode_flags is not None:
-                flags = inode_flags.read(entry.path, kind, prefix + name)
+                flags = inode_flags.read(path, kind, prefix + name)
             if keep_times:
                 times = times_of(status)
             found.append(
                 (
                     name,
                     mode,
-                    status.st_uid,
-                    status.st_gid,
+                    uid,
+                    gid,
                     mtime,
                     value,
-                    (status.st_dev, status.st_ino)
-                    if hard_links and kind != S_IFDIR and status.st_nlink > 1
-                    else None,
+                    (device, ino) if links > 1 and hard_links and kind != S_IFDIR else None,
                     items,
                     times,
                     stamp,
@@ -304,8 +328,8 @@ class Lister:
                 )
             )
             if len(found) == BATCH_ENTRIES:
-                if most == BATCH_ENTRIES:
-                    self._leave_parts(prefix, [entry.name for entry in entries])
+                if most == BATCH_ENTRIES and unseen is not None:
+                    self._leave_parts(prefix, [entry.name for entry in unseen])
                 most -= BATCH_ENTRIES
                 yield Listing(prefix, found, False)
                 found = []
@@ -361,17 +385,6 @@ def _sorted(entries: Iterator[os.DirEntry[bytes]]) -> Iterator[os.DirEntry[bytes
     left: list[Any] = sorted(entries, key=attrgetter("name"), reverse=True)
     left.insert(0, None)
     return iter(left.pop, None)
-
-
-class _Named:
-    """The part of ``os.DirEntry`` that the scan needs, for an entry given by its name."""
-
-    __slots__ = ("name", "path", "stat")
-
-    def __init__(self, prefix: bytes, name: bytes) -> None:
-        self.name = name
-        self.path = prefix + name
-        self.stat: Callable[..., os.stat_result] = partial(os.stat, self.path)
 
 
 class _EntryBelow:

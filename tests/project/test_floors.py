@@ -220,6 +220,7 @@ OS_ALLOWED = {
             "scandir",
             "DirEntry",
             "stat",
+            "lstat",
             "stat_result",
             "fstat",
             "readlink",
