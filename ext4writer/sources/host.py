@@ -11,6 +11,7 @@ import os
 import stat
 import sys
 import threading
+from itertools import groupby, islice, repeat
 from typing import Any, Self
 
 from ..content import (
@@ -70,8 +71,7 @@ class HostDirectory:
         self.top = len(path) if top is None else top
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Pickling nested anchors would recurse, and there may be thousands.
-        return host_directory, (self.top_of_all(), *(step.path for step in self.steps()))
+        return host_directory, self.place()
 
     def child(self, name: bytes) -> HostDirectory:
         """The subdirectory ``name``."""
@@ -83,14 +83,12 @@ class HostDirectory:
         """The absolute path, which may be longer than the system accepts."""
         return b"/".join([step.path for step in self.steps()]) or b"/"
 
-    def way(self) -> tuple[bytes, list[bytes]]:
-        """The root of the source, and the path components from there to this directory."""
+    def place(self) -> Place:
+        """The arguments with which :func:`host_directory` makes an equal directory."""
         if self.anchor is None:
-            below = self.path[self.top + 1 :]
-            return self.path[: self.top] or b"/", below.split(b"/") if below else []
-        first, *others = self.steps()
-        below = b"/".join([first.path[first.top :], *(step.path for step in others)])
-        return first.path[: first.top] or b"/", [name for name in below.split(b"/") if name]
+            return self.top, self.path
+        # Nested anchors would be pickled by recursion, and there may be thousands.
+        return self.top_of_all(), *(step.path for step in self.steps())
 
     def top_of_all(self) -> int:
         """Length in bytes of the root of the source, with which the full path begins."""
@@ -113,6 +111,10 @@ def host_directory(top: int, *paths: bytes) -> HostDirectory:
     return found
 
 
+Place = tuple[int, *tuple[bytes, ...]]
+"""The bytes of the root in the first path, and paths, each relative to the one before it."""
+
+
 class OpenFolders:
     """Keeps the last requested directory and those above it open, so that no link is followed.
 
@@ -130,27 +132,42 @@ class OpenFolders:
 
     def fd_of(self, folder: HostDirectory) -> int:
         """A descriptor of ``folder``, valid until the next call. Raises ``OSError``."""
-        if folder is self._folder:
-            return self._fds[-1]
-        self._folder = None
-        paths, path, top = self._paths, folder.path, folder.top
-        if folder.anchor is not None:
-            path, top = folder.full_path(), folder.top_of_all()
-        names: list[bytes] = []
-        if top == self._top:
-            while path not in paths and len(path) > top and len(names) < FOLDERS_HELD:
-                path, _, name = path.rpartition(b"/")
-                names.append(name)
-        if top == self._top and path in paths:
-            self._close_from(paths.index(path) + 1)
-            for name in reversed(names):
-                path = b"%b/%b" % (path, name)
-                self._enter(name, path)
-        else:
-            self._start_anew(folder)
-            self._top = top
-        self._folder = folder
+        if folder is not self._folder:
+            self._folder = None
+            if folder.anchor is None:
+                self.fd_at(folder.path, folder.top)
+            else:
+                self.fd_at(folder.full_path(), folder.top_of_all())
+            self._folder = folder
         return self._fds[-1]
+
+    def fd_at(self, path: bytes, top: int) -> int:
+        """:meth:`fd_of` for a whole path, whose first ``top`` bytes are the root of the source."""
+        self._folder = None
+        fds, paths = self._fds, self._paths
+        if top != self._top:
+            self._close_from(0)
+        while paths:
+            above = paths[-1]
+            if path.startswith(above):
+                below = path[len(above) :]
+                if not below:
+                    return fds[-1]
+                if below.startswith(b"/"):
+                    break
+            os.close(fds.pop())
+            paths.pop()
+        else:
+            above, below = path[:top], path[top:]
+            fds.append(os.open(above or b"/", HOLD_FLAGS))
+            paths.append(above.rstrip(b"/"))
+            self._top = top
+        above = paths[-1]
+        for name in below.split(b"/"):
+            if name:
+                above = b"%b/%b" % (above, name)
+                self._enter(name, above)
+        return fds[-1]
 
     def open(self, folder: HostDirectory) -> int:
         """Return a descriptor to list ``folder``; the caller closes it. Raises ``OSError``."""
@@ -160,17 +177,6 @@ class OpenFolders:
         """Close all directories."""
         self._folder = None
         self._close_from(0)
-
-    def _start_anew(self, folder: HostDirectory) -> None:
-        self._close_from(0)
-        self._top = -1
-        path, names = folder.way()
-        self._fds.append(os.open(path, HOLD_FLAGS))
-        path = path.rstrip(b"/")
-        self._paths.append(path)
-        for name in names:
-            path = b"%b/%b" % (path, name)
-            self._enter(name, path)
 
     def _enter(self, name: bytes, path: bytes) -> None:
         self._fds.append(os.open(name, HOLD_FLAGS | O_NOFOLLOW, dir_fd=self._fds[-1]))
@@ -234,8 +240,12 @@ class HostFile(Content):
 
     @classmethod
     def packed(cls, contents: list[Self]) -> _Columns:
+        places = [
+            (folder.place(), len(list(run)))
+            for folder, run in groupby([one.folder for one in contents])
+        ]
         return (
-            [one.folder for one in contents],
+            places,
             [one.name for one in contents],
             [one.size for one in contents],
             [one.stamp for one in contents],
@@ -243,7 +253,11 @@ class HostFile(Content):
 
     @classmethod
     def unpacked(cls, packed: _Columns) -> list[Self]:
-        return list(map(cls, *packed))
+        places, *columns = packed
+        folders: list[HostDirectory] = []
+        for place, count in places:
+            folders += repeat(host_directory(*place), count)
+        return list(map(cls, folders, *columns))
 
     def path(self) -> bytes:
         """The full path on the host."""
@@ -304,38 +318,36 @@ class HostFile(Content):
         """The hot loop of a copy."""
         start = end = 0
         mask, zeros = block_size - 1, memoryview(bytes(block_size))
-        last: HostDirectory | None = None
-        folder_fd = -1
         flags = FILE_FLAGS
         open_file, read, close, look_at = os.open, os.readv, os.close, os.fstat
-        for folder, name, size, stamp in zip(*packed, strict=True):
-            if end < start:
-                buffer[end:start] = zeros[: start - end]
-            end = start + size
-            view = buffer[start:end]
-            start = (end + mask) & ~mask
-            try:
-                if folder is not last:
-                    last = None
-                    folder_fd = folders.fd_of(folder)
-                    last = folder
-                fd = open_file(name, flags, dir_fd=folder_fd)
+        places, *columns = packed
+        files = zip(*columns, strict=True)
+        for place, count in places:
+            folder_fd = _fd_at(folders, place)
+            for name, size, stamp in islice(files, count):
+                if end < start:
+                    buffer[end:start] = zeros[: start - end]
+                end = start + size
+                view = buffer[start:end]
+                start = (end + mask) & ~mask
                 try:
-                    if stamp is None:
-                        is_good = read(fd, (view, _beyond)) == size
-                    elif read(fd, (view,)) == size:
-                        now = look_at(fd)
-                        # stamp_of, inlined for speed. The stamp also changes with the size.
-                        is_good = stamp == now.st_ctime_ns + now.st_mtime_ns + now.st_ino
-                    else:
-                        is_good = False
-                finally:
-                    close(fd)
-            except OSError:
-                is_good = False
-            if not is_good:
-                cls(folder, name, size, stamp).read_whole(view)
-                last = None
+                    fd = open_file(name, flags, dir_fd=folder_fd)
+                    try:
+                        if stamp is None:
+                            is_good = read(fd, (view, _beyond)) == size
+                        elif read(fd, (view,)) == size:
+                            now = look_at(fd)
+                            # stamp_of, inlined for speed. It changes with the size, too.
+                            is_good = stamp == now.st_ctime_ns + now.st_mtime_ns + now.st_ino
+                        else:
+                            is_good = False
+                    finally:
+                        close(fd)
+                except OSError:
+                    is_good = False
+                if not is_good:
+                    cls(host_directory(*place), name, size, stamp).read_whole(view)
+                    folder_fd = _fd_at(folders, place)
         return end
 
     def _open(self) -> int:
@@ -370,8 +382,22 @@ class HostFile(Content):
             raise changed_size(self.path(), self.size, os.fstat(fd).st_size)
 
 
-_Columns = tuple[list[HostDirectory], list[bytes], list[int], list["Stamp | None"]]
-"""Many files: directory, name, size and stamp of each."""
+_Columns = tuple[list[tuple[Place, int]], list[bytes], list[int], list["Stamp | None"]]
+"""Many files: directories with the number of files in each, and name, size and stamp of each."""
+
+CLOSED = -1
+"""No descriptor: what uses it fails."""
+
+
+def _fd_at(folders: OpenFolders, place: Place) -> int:
+    """A descriptor of the directory at ``place``; ``CLOSED`` if it cannot be opened."""
+    try:
+        if len(place) == 2:
+            return folders.fd_at(place[1], place[0])
+        return folders.fd_of(host_directory(*place))
+    except OSError:
+        return CLOSED
+
 
 _HAS_READV = hasattr(os, "readv")
 
