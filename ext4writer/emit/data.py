@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from itertools import accumulate, compress
-from operator import add
+from itertools import accumulate, compress, count
+from operator import add, ne
 from typing import Any, TypeVar
 
 from ..bits import log2
 from ..content import Content, Parcel
-from ..nodes import DT_REG
+from ..nodes import IS_REGULAR
 from ..planning.contents import files_of_zeros
 from ..planning.layout import ImagePlan
 from ..planning.mapping import MappedRun, UnwrittenRun
@@ -77,7 +77,8 @@ def _files(layout: ImagePlan) -> tuple[list[int], set[int]]:
     """Return the indexes of contiguous files by ascending offset, and of scattered files."""
     starts = layout.placement.starts
     counts, types = layout.demand.counts, layout.table.types
-    files = [index for index in compress(range(len(counts)), counts) if types[index] == DT_REG]
+    regular = types.translate(IS_REGULAR)
+    files = list(compress(compress(range(len(counts)), regular), compress(counts, regular)))
     if layout.verity or layout.orphans is not None:
         # An empty file, too, has blocks if it has a verity tree or waits to be truncated.
         files = [index for index in files if layout.table.sizes[index]]
@@ -141,19 +142,22 @@ def _grouped(layout: ImagePlan, files: list[int]) -> Iterator[CopyJob | Batch]:
         if ratio > 1:
             firsts = [first // ratio for first in firsts]
         ends = list(map(add, firsts, [length + mask >> shift for length in lengths]))
+        # Between neighbours that are none, and around each large file, a batch ends.
+        breaks = list(compress(count(1), map(ne, ends, firsts[1:])))
+        if max(lengths) > SMALL_BYTES:
+            large = [at for at, length in enumerate(lengths) if length > SMALL_BYTES]
+            breaks = sorted({*breaks, *large, *(at + 1 for at in large)})
+        breaks.append(len(some))
         filled = ends
         if unit <= mask:
             # A buffer holds more files than an equal length of the image.
             filled = list(accumulate([(length + rest) // unit for length in lengths]))
         low = 0
         while low < len(some):
-            high = min(low + BATCH_FILES, len(some))
+            high = min(low + BATCH_FILES, breaks[bisect_right(breaks, low)])
             before = firsts[low] if filled is ends else filled[low] - (lengths[low] + rest) // unit
             high = max(bisect_right(filled, before + most_units, low, high), low + 1)
-            if (
-                max(lengths[low:high]) <= SMALL_BYTES
-                and ends[low : high - 1] == firsts[low + 1 : high]
-            ):
+            if lengths[low] <= SMALL_BYTES:
                 contents = [node.content for node in map(nodes.__getitem__, some[low:high])]
                 yield Neighbours.of(firsts[low] << shift, contents)
             else:
