@@ -1,4 +1,4 @@
-"""What all tests share: every image is judged, and missing judges are told at the end."""
+"""Shared by all tests: every image is judged, and missing judges are listed at the end."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.judges.watch import Watch, install, watch
 
 install()
 
-# Users who are not root have no sbin, where most judges are.
+# For other users than root, PATH has no sbin, where most judges are.
 os.environ["PATH"] = tools.SEARCH_PATH
 
 
-# The same code meets the same examples everywhere. --hypothesis-profile=search looks for others.
+# By default, every run uses the same examples. --hypothesis-profile=search tries others.
 settings.register_profile("same", derandomize=True)
 settings.register_profile("search", derandomize=False)
 settings.load_profile("same")
@@ -39,15 +39,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let full collections of garbage take place as often as without thousands of tests.
+    """Keep full garbage collections as frequent as without thousands of tests.
 
-    Python makes one once the objects since the last one are a quarter of those that stayed. What
-    pytest knows of the tests stays, half a gigabyte, and what tracebacks and cycles hold, images
-    among them, would wait for gigabytes more.
+    Python starts a full collection once new objects amount to a quarter of the surviving ones.
+    pytest keeps half a gigabyte about the tests. Without this, memory in tracebacks and cycles,
+    images included, would grow by gigabytes before a collection.
     """
     gc.collect()
     gc.freeze()
-    gc.collect()  # counts anew what stays
+    gc.collect()  # recounts the survivors
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -65,7 +65,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """A program that a test starts by its name, and that is not there, is a missing judge."""
+    """Treat a program that a test calls by name, and that is not installed, as a missing judge."""
     try:
         return (yield)
     except FileNotFoundError as error:
@@ -78,7 +78,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
 @pytest.fixture(name="watch", autouse=True)
 def _watch(request: pytest.FixtureRequest) -> Iterator[Watch]:
-    """Judge all images of the test; ``watch.damaged(path)`` excuses one."""
+    """Judge all images of the test; ``watch.damaged(path)`` exempts one."""
     marker = request.node.get_closest_marker("judged")
     level: Level = marker.args[0] if marker else "full"
     watch.start(judging=request.node.get_closest_marker("damaged") is None, level=level)
@@ -91,9 +91,9 @@ def _watch(request: pytest.FixtureRequest) -> Iterator[Watch]:
 
 @pytest.fixture
 def heeded_signals() -> Iterator[None]:
-    """Let programs heed signals that a run in the background, or under nohup, was told to ignore.
+    """Reset signals that are ignored because the run is in the background or under nohup.
 
-    What a process ignores, every program that it starts ignores too.
+    Child processes inherit ignored signals.
     """
     wanted = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
     before = {
@@ -107,7 +107,7 @@ def heeded_signals() -> Iterator[None]:
 
 
 class MakeImage(Protocol):
-    """Writes a tree into a new image and returns where."""
+    """Writes a tree into a new image and returns its path."""
 
     def __call__(
         self,
@@ -125,7 +125,7 @@ class MakeImage(Protocol):
 def make_image(tmp_path: Path, watch: Watch) -> MakeImage:
     """A function that writes ``tree`` to ``tmp_path / name`` and has the image judged.
 
-    ``level`` is how strictly; ``damaged=True`` leaves the image alone. Other keywords go to
+    ``level`` is how strictly; with ``damaged=True`` the image is not judged. Other keywords go to
     :func:`ext4writer.write_image`.
     """
 

@@ -1,1 +1,1 @@
-"""Foreign programs that judge images, and the comparisons that go with them."""
+"""Foreign programs that judge images, and comparisons with their results."""

@@ -1,4 +1,4 @@
-"""Compare a mounted file system with what was asked for, entry by entry and byte by byte."""
+"""Compare a mounted file system with its source, entry by entry and byte by byte."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHUNK = 1 << 20
 
 
 class Differences:
-    """Collects what differs, so that a failure shows more than the first thing."""
+    """Collects all differences, so a failure shows more than the first one."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -50,10 +50,10 @@ def _short(value: object) -> str:
 
 
 def fitted_time(time_ns: int, spec: Spec) -> int:
-    """The time that an image of ``spec`` holds for ``time_ns``.
+    """The time that an image of ``spec`` stores for ``time_ns``.
 
-    Times above the epoch are the epoch; times that an inode cannot hold are the nearest that it
-    can; and inodes of 128 bytes have whole seconds.
+    Times later than ``spec``'s epoch become the epoch. Times that an inode cannot hold become the
+    nearest that it can. Inodes of 128 bytes store whole seconds.
     """
     small = spec.inode_size == 128
     highest = TIME_MAX_SMALL_INODE * NANOSECONDS
@@ -73,10 +73,10 @@ def assert_tree_equal(
     content: bool = True,
     holes: bool = False,
 ) -> None:
-    """Assert that the file system mounted at ``root`` is ``tree`` as ``spec`` wants it.
+    """Assert that the file system mounted at ``root`` equals ``tree``, written with ``spec``.
 
-    ``content=False`` leaves out the bytes of files; ``holes`` adds which of their blocks are holes.
-    Creation times are no part of it, see :func:`tests.judges.debugfs.inode`.
+    ``content=False`` skips the bytes of files. ``holes`` also compares which of their blocks are
+    holes. Creation times are not compared; see :func:`tests.judges.debugfs.inode`.
     """
     comparison = _TreeComparison(tree, spec or Spec(), content, holes)
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
@@ -101,7 +101,7 @@ class _TreeComparison:
         self._node_of: dict[int, bytes] = {}
 
     def directory(self, fd: int, path: bytes, node: Directory) -> None:
-        """Compare an open directory and all below it."""
+        """Compare an open directory and everything below it."""
         self._entry(os.fstat(fd), b"/proc/self/fd/%d" % fd, path, node, follow=True)
         found = {os.fsencode(name) for name in os.listdir(fd)}
         if path == b"/" and self._adds_lost_and_found:
@@ -179,7 +179,7 @@ class _TreeComparison:
             self.differences.check(path, name, found, fitted_time(time_ns, self._spec))
 
     def _identity(self, status: os.stat_result, path: bytes, node: Node) -> None:
-        """Inode numbers are equal exactly where the nodes are the same."""
+        """Compare inode numbers: two are equal exactly if their nodes are the same."""
         ino = self._ino_of.setdefault(id(node), status.st_ino)
         self.differences.check(path, "inode", status.st_ino, ino)
         owner = self._node_of.setdefault(status.st_ino, path)
@@ -204,7 +204,7 @@ class _TreeComparison:
 
 
 def visible_xattrs(node: Node) -> dict[bytes, bytes]:
-    """What the kernel shows of a node's attributes: ``user.`` only for files and directories."""
+    """The attributes of a node that the kernel shows: ``user.`` only on files and directories."""
     return {
         name: value
         for name, value in (node.xattrs or {}).items()
@@ -213,7 +213,7 @@ def visible_xattrs(node: Node) -> dict[bytes, bytes]:
 
 
 def read_xattrs(path: bytes, *, follow: bool = False) -> dict[bytes, bytes]:
-    """All attributes that the kernel gives for ``path``."""
+    """All attributes that the kernel returns for ``path``."""
     return {
         os.fsencode(name): os.getxattr(path, name, follow_symlinks=follow)
         for name in os.listxattr(path, follow_symlinks=follow)
@@ -221,9 +221,9 @@ def read_xattrs(path: bytes, *, follow: bool = False) -> dict[bytes, bytes]:
 
 
 def first_difference(fd: int, content: Content) -> int | None:
-    """The offset at which the open file ``fd`` differs from ``content``; None if nowhere.
+    """The offset at which the open file ``fd`` differs from ``content``, or None.
 
-    What is a hole in both is not read.
+    Ranges that are holes in both are not read.
     """
     reader = content.open()
     try:
@@ -284,11 +284,11 @@ def _mismatch(first: bytes, second: bytes) -> int:
 
 
 def expected_data(content: Content, spec: Spec) -> list[tuple[int, int]]:
-    """The (start, end) of each stretch of ``content`` that is no hole in an image of ``spec``.
+    """The (start, end) in bytes of each data range of ``content`` in an image of ``spec``.
 
-    A run of zero blocks of at least ``spec.hole_size`` bytes is a hole, and in files up to 512 KiB
-    that could hold such a run each block of zeros is; zeros fill up the last block; the first
-    block is no part of a run unless ``spec.leading_hole``.
+    A run of zero blocks becomes a hole if it has at least ``spec.hole_size`` bytes. In files of up
+    to 512 KiB that could hold such a run, every block of zeros does. The last block is padded with
+    zeros. The first block is not part of a run unless ``spec.leading_hole``.
     """
     size, block_size = content.size, spec.block_size
     blocks = -(-size // block_size)
@@ -332,11 +332,11 @@ def assert_dirs_equal(
     root: bool = True,
     ignore: frozenset[bytes] = frozenset({LOST_AND_FOUND}),
 ) -> None:
-    """Assert that two real directories hold the same: names, kinds, metadata, links and bytes.
+    """Assert that two real directories are equal: names, kinds, metadata, links and bytes.
 
-    Made for large trees: it stops at the first twenty differences of the whole. ``ignore`` are
-    names at the top of ``mounted`` that ``source`` need not have. ``root=False`` leaves out the
-    metadata of the two directories themselves.
+    This is meant for large trees: it stops after twenty differences. ``ignore`` lists names at the
+    top of ``mounted`` that ``source`` may lack. ``root=False`` skips the metadata of the two
+    directories themselves.
     """
     comparison = _DirectoryComparison(owners, mtimes, xattrs)
     one, other = os.fsencode(source), os.fsencode(mounted)
@@ -401,7 +401,7 @@ class _DirectoryComparison:
         return False
 
     def _links(self, path: bytes, one: os.stat_result, other: os.stat_result) -> None:
-        """Links among the names in the tree; names outside of it do not count."""
+        """Compare hard links, among the names in the tree only."""
         key = one.st_dev, one.st_ino
         self.differences.check(
             path, "inode", other.st_ino, self._linked.setdefault(key, other.st_ino)

@@ -1,4 +1,4 @@
-"""Does work grow in proportion to its input? CPU time of a size and of four times the size."""
+"""Check that work grows linearly: compare CPU time for a size and for four times the size."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ NOISE_SECONDS = 0.02
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
-    """CPU seconds of this process for ``work``.
+    """CPU seconds that this process spends on ``work``.
 
-    A collection of garbage would cost what all earlier tests have left in memory.
+    Garbage is collected first: the cost would depend on earlier tests.
     """
     gc.collect()
     gc.disable()
@@ -28,8 +28,8 @@ def cpu_seconds(work: Callable[[], object]) -> float:
 def assert_linear(work_of: Callable[[int], Callable[[], object]], size: int) -> None:
     """Fail if ``work_of(4 * size)()`` costs more than eight times ``work_of(size)()``.
 
-    What is linear costs four times as much and what is quadratic sixteen times. The inputs are made
-    before the clock starts. A machine that is busy gets three attempts.
+    Linear work costs four times as much, quadratic work sixteen times. The inputs are built before
+    the clock starts. Because the machine may be busy, there are three attempts.
     """
     for _ in range(3):
         small, large = (cpu_seconds(work_of(count)) for count in (size, 4 * size))

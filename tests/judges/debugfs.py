@@ -1,4 +1,4 @@
-"""What debugfs and dumpe2fs say of an image, as values."""
+"""Parses the output of debugfs and dumpe2fs into values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def quoted(path: bytes | str) -> str:
 
 
 def debugfs(image: Path, *requests: str | bytes) -> str:
-    """The output of debugfs for one or more requests, each after a line with the request."""
+    """The output of debugfs for one or more requests; a line with the request precedes each."""
     lines = b"".join(
         (request if isinstance(request, bytes) else request.encode("utf-8", "surrogateescape"))
         + b"\n"
@@ -60,7 +60,7 @@ class Inode:
 
 
 def inode(image: Path, which: bytes | str | int) -> Inode:
-    """The inode at a path or of a number."""
+    """The inode with this path or number."""
     name = f"<{which}>" if isinstance(which, int) else quoted(which)
     text = debugfs(image, f"stat {name}")
     pairs = {key.strip(): value for key, value in reversed(_PAIR.findall(text))}
@@ -84,7 +84,7 @@ def inode(image: Path, which: bytes | str | int) -> Inode:
 
 
 def _decode_time(low: int, extra: int) -> int:
-    """Documentation/filesystems/ext4/inodes.rst, "Inode Timestamps"."""
+    """Decode as in Documentation/filesystems/ext4/inodes.rst, "Inode Timestamps"."""
     signed = low - (1 << 32) if low & 0x80000000 else low
     return (signed + ((extra & 3) << 32)) * 10**9 + (extra >> 2)
 
@@ -106,7 +106,7 @@ class TreeExtent:
 
 
 def ex(image: Path, which: bytes | str | int) -> list[TreeExtent]:
-    """The whole extent tree of a file, as ``dump_extents`` prints it."""
+    """The entire extent tree of a file, from ``dump_extents``."""
     name = f"<{which}>" if isinstance(which, int) else quoted(which)
     text = debugfs(image, f"dump_extents {name}")
     return [
@@ -124,7 +124,7 @@ def ex(image: Path, which: bytes | str | int) -> list[TreeExtent]:
 
 @dataclass(frozen=True)
 class Htree:
-    """A hashed directory as ``htree_dump`` shows it."""
+    """A hashed directory, from ``htree_dump``."""
 
     hash_version: int
     levels: int
@@ -135,9 +135,9 @@ class Htree:
 
 
 def htree(image: Path, which: bytes | str | int) -> Htree | None:
-    """The index of a directory, or None where it has none.
+    """The index of a directory, or None if it has none.
 
-    Names that hold a newline or three spaces cannot be told apart in the dump.
+    Names that contain a newline or three spaces are ambiguous in the dump.
     """
     name = f"<{which}>" if isinstance(which, int) else quoted(which)
     text = debugfs(image, f"htree_dump {name}")
@@ -163,7 +163,8 @@ def _leaf_names(line: str) -> list[bytes]:
 def dx_hash(name: bytes, version: str, seed: str | None = None) -> tuple[int, int]:
     """The directory hash of ``name`` (major, minor); ``seed`` is a UUID.
 
-    ``name`` cannot hold what the command line of debugfs does not pass on: newline and quote.
+    ``name`` must not contain newlines or quotes, which the command line of debugfs does not pass
+    on.
     """
     request = f"dx_hash -h {version} " + (f"-s {seed} " if seed else "") + quoted(name)
     output = run(["debugfs", "-f", "-"], stdin=request.encode("utf-8", "surrogateescape")).stdout
@@ -173,12 +174,12 @@ def dx_hash(name: bytes, version: str, seed: str | None = None) -> tuple[int, in
 
 
 def logdump(image: Path, options: str = "-O") -> str:
-    """What debugfs reads in the journal; ``-O`` shows blocks that need no recovery too."""
+    """debugfs' dump of the journal; ``-O`` also shows blocks that need no recovery."""
     return debugfs(image, f"logdump {options}")
 
 
 def superblock(image: Path) -> dict[str, str]:
-    """``dumpe2fs -h``, key to value."""
+    """The output of ``dumpe2fs -h``, key to value."""
     output = run(["dumpe2fs", "-h", image]).stdout
     return {
         key.strip(): value.strip()

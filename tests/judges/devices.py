@@ -1,4 +1,4 @@
-"""Block devices for tests: loop devices with sectors of any size."""
+"""Block devices for tests: loop devices with any sector size."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def loop_device(backing: Path, *options: str, sector_size: int = 512) -> Iterato
 
 
 def contents(device: Path) -> bytes:
-    """What is on the device itself, whatever the cache of the kernel holds."""
+    """The content of the device itself, bypassing the kernel's cache."""
     run(["blockdev", "--flushbufs", device])
     return device.read_bytes()
 

@@ -1,4 +1,4 @@
-"""Readers of ext4 that other people wrote, in boot loaders, archivers and forensic tools."""
+"""Independent readers of ext4, from boot loaders, archivers and forensic tools."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHUNK = 1 << 20
 
 
 class Entry(NamedTuple):
-    """What every reader says about one name."""
+    """What every reader reports about one name."""
 
     mode: int
     """``st_mode``, with the kind."""
@@ -55,7 +55,7 @@ def _chunks(stream: Any) -> Iterator[bytes]:
 
 
 def tree_listing(tree: Tree, spec: Spec | None = None) -> Listing:
-    """What a reader ought to find in an image of ``tree``."""
+    """The listing that a reader should return for an image of ``tree``."""
     listing: Listing = {}
     if (spec or Spec()).lost_and_found:
         listing[b"/lost+found"] = Entry(stat.S_IFDIR | 0o700, 0, NOTHING)
@@ -74,7 +74,7 @@ def tree_listing(tree: Tree, spec: Spec | None = None) -> Listing:
 
 
 def directory_listing(root: Path) -> Listing:
-    """The same of a real directory, such as a mount."""
+    """The listing of a real directory, such as a mount."""
     listing: Listing = {}
     top = os.fsencode(root)
     for folder, directories, files in os.walk(top):
@@ -93,7 +93,7 @@ def directory_listing(root: Path) -> Listing:
 
 
 def list_dissect(image: Path) -> Listing:
-    """Through dissect.extfs, which is pure Python."""
+    """List with dissect.extfs, which is pure Python."""
     extfs = require_module("dissect.extfs", "dissect.extfs")
     listing: Listing = {}
 
@@ -120,7 +120,7 @@ def list_dissect(image: Path) -> Listing:
 
 
 def list_ext4(image: Path) -> Listing:
-    """Through the package ext4, which is Python that was compiled."""
+    """List with the package ext4, which is compiled Python."""
     return _in_another_process("ext4", "ext4", "_list_ext4", image)
 
 
@@ -152,17 +152,17 @@ def _list_ext4(image: Path) -> Listing:
 
 
 def list_tsk(image: Path) -> Listing:
-    """Through The Sleuth Kit."""
+    """List with The Sleuth Kit."""
     return _in_another_process("pytsk3", "pytsk3", "_list_tsk", image)
 
 
 def list_fsext(image: Path) -> Listing:
-    """Through libfsext, which takes names in UTF-8 only."""
+    """List with libfsext, which supports only names in UTF-8."""
     return _in_another_process("pyfsext", "libfsext-python", "_list_fsext", image)
 
 
 def _in_another_process(module: str, distribution: str, function: str, image: Path) -> Listing:
-    """Call a reader of machine code where it can crash without ending the tests."""
+    """Call a native-code reader in another process, where a crash does not end the tests."""
     require_importable(module, distribution)
     with tempfile.TemporaryDirectory(prefix="ext4writer-reader-") as scratch:
         answer = Path(scratch, "answer")
@@ -178,7 +178,7 @@ def _in_another_process(module: str, distribution: str, function: str, image: Pa
 
 
 def _answer(function: str, image: str, answer: str) -> None:
-    """What the other process does, without giving a destructor the chance to crash."""
+    """Run in the other process, and leave it before a destructor can crash."""
     gc.disable()
     listing = globals()[function](Path(image))
     unfinished = Path(answer + ".new")
@@ -219,14 +219,14 @@ def _list_tsk(image: Path) -> Listing:
             if name in (b".", b"..") or (prefix == b"/" and name == b"$OrphanFiles"):
                 continue
             if int(file.info.name.flags) & unallocated:
-                continue  # to it, the index of a directory may hold deleted names
+                continue  # it treats the index of a directory as possible deleted names
             path = prefix + name
             kind = kinds[int(meta.type)]
             mode = kind | int(meta.mode)
             if stat.S_ISREG(mode):
                 listing[path] = _entry(mode, content(file, meta.size))
             elif stat.S_ISLNK(mode):
-                # A target in a block of its own is content to it.
+                # It treats a target in a block of its own as content.
                 in_block = meta.link is None
                 target = content(file, meta.size) if in_block else _as_bytes(meta.link)
                 listing[path] = _entry(mode, target)
@@ -276,7 +276,7 @@ def _list_fsext(image: Path) -> Listing:
 
 @contextmanager
 def fuse_mounted(image: Path, *, options: str = "ro") -> Iterator[Path]:
-    """Mount ``image`` with fuse2fs, e2fsprogs' own driver, and yield where."""
+    """Mount ``image`` with fuse2fs, e2fsprogs' own driver, and yield the mount point."""
     require("fuse2fs")
     require_root()
     if not os.path.exists("/dev/fuse"):
@@ -292,7 +292,7 @@ def fuse_mounted(image: Path, *, options: str = "ro") -> Iterator[Path]:
 
 
 def list_fuse2fs(image: Path) -> Listing:
-    """Through a mount by fuse2fs."""
+    """List a mount by fuse2fs."""
     with fuse_mounted(image) as point:
         return directory_listing(point)
 
@@ -308,7 +308,7 @@ READERS: dict[str, Callable[[Path], Listing]] = {
 
 
 def assert_listing_equal(found: Listing, expected: Listing) -> None:
-    """Assert that a reader found what it ought to, showing the first differences."""
+    """Assert that a reader found the expected entries, showing the first differences."""
     problems = [f"{path!r} is missing" for path in sorted(expected.keys() - found.keys())]
     problems += [f"{path!r} is too much" for path in sorted(found.keys() - expected.keys())]
     problems += [
@@ -329,13 +329,13 @@ def assert_grub_reads(image: Path, path: str, content: bytes) -> None:
 
 
 def grub_names(image: Path, path: str) -> set[str]:
-    """The names that GRUB lists in a directory; a slash ends those of directories."""
+    """The names that GRUB lists in a directory; those of directories end with a slash."""
     output = run(["grub-fstest", image.absolute(), "ls", f"(loop0){path.rstrip('/')}/"]).stdout
     return set(output.split())
 
 
 class SevenZipTotals(NamedTuple):
-    """What ``7zz t`` counts; a journal is a file of its own in a folder of its own."""
+    """The counts of ``7zz t``. It counts a journal as a file in a separate folder."""
 
     folders: int
     files: int
@@ -343,7 +343,7 @@ class SevenZipTotals(NamedTuple):
 
 
 def seven_zip_test(image: Path) -> SevenZipTotals:
-    """Let 7-Zip read all of an image; an AssertionError where it finds anything amiss."""
+    """Have 7-Zip read all of an image; raise AssertionError if it reports any problem."""
     output = run(["7zz", "t", image]).stdout
     assert "Everything is Ok" in output and "WARNING" not in output, output
     return SevenZipTotals(

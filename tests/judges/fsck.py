@@ -1,9 +1,9 @@
-"""e2fsck as a judge that finds no fault at all.
+"""e2fsck as a judge that must find no problem at all.
 
-Status 0 of ``e2fsck -fn`` is not enough: it is also given where a group's checksum or a free count
-is wrong. The problem log tells; every problem in it counts. Copies of the superblock and of the
-descriptors are looked at by no program by itself, so they are judged one after the other, and a
-repair of a copy must find nothing to write but the superblock's own diary.
+Status 0 of ``e2fsck -fn`` is not enough: it may hide a wrong group checksum or free count. So every
+problem in the problem log counts. No program checks the backups of the superblock and descriptors
+on its own, so each is judged in turn. A repair of a copy may change only the superblock's record of
+checks and mounts.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ _ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one run of e2fsck said. ``found`` holds each problem's attributes in the log."""
+    """The result of one run of e2fsck. ``found`` holds the attributes of each logged problem."""
 
     status: int
     found: list[dict[str, str]]
@@ -88,7 +88,7 @@ class Verdict:
 
     @property
     def problems(self) -> list[str]:
-        """The problem codes as the log writes them, such as ``0x010033``, in order."""
+        """The problem codes in the log's order and form, such as ``0x010033``."""
         return [problem["code"] for problem in self.found]
 
     def __str__(self) -> str:
@@ -101,14 +101,14 @@ def e2fsck(
 ) -> Verdict:
     """Run ``e2fsck -f`` with ``options`` and read its problem log.
 
-    ``journal_only`` replays the journal and does nothing else.
-    ``clock`` is the time in seconds that e2fsck takes for now, for images stamped in the future.
-    A journal in a device of its own is found where it lies beside the image.
+    ``journal_only`` replays the journal and does nothing else. ``clock`` is the current time for
+    e2fsck, in seconds, for images with times in the future. An external journal must be in the
+    image's folder.
     """
     journal = raw.journal_beside(image)
     if journal is not None:
         options = (*options, "-j", str(journal.absolute()))
-    # With -f it would go on to check, and of several -E only the last one counts.
+    # -f would check as well, and only the last of several -E counts.
     mode, extended = ([], "journal_only,") if journal_only else (["-f"], "")
     environment = {} if clock is None else {"E2FSCK_TIME": str(clock)}
     with tempfile.TemporaryDirectory(prefix="ext4writer-fsck-") as scratch:
@@ -127,7 +127,7 @@ def e2fsck(
 def problems(image: Path, *, clock: int | None = None) -> list[str]:
     """The problem codes that ``e2fsck -fn`` logs, for images that are damaged on purpose.
 
-    The code ``fatal`` is added where e2fsck gave up.
+    The code ``fatal`` is appended if e2fsck gave up.
     """
     verdict = e2fsck(image, "-n", clock=clock)
     return verdict.problems + (["fatal"] if verdict.status >= 8 else [])
@@ -143,8 +143,8 @@ def judge(
 ) -> None:
     """Assert that e2fsck finds nothing.
 
-    ``quick`` is one run of ``e2fsck -fn``. ``full`` also judges the backups and repairs a copy; it
-    is for images as they were written, since the kernel does not keep the backups up to date.
+    ``quick`` is one run of ``e2fsck -fn``. ``full`` also judges the backups and repairs a copy. It
+    is only for freshly written images, because the kernel does not keep the backups up to date.
     """
     full = level == "full"
     if raw.waits_for_recovery(image):
@@ -158,12 +158,12 @@ def judge(
 
 
 def assert_recovers(image: Path, *, clock: int | None = None, repair: bool = True) -> None:
-    """Assert that recovery alone makes an image clean, and a repair finds nothing else.
+    """Assert that recovery alone makes an image clean, and that a repair then finds nothing.
 
-    This is the one place where images are judged that need recovery: before it, ``e2fsck -fn`` does
-    no more than say so, and what it goes on to read is out of date. Orphans are no fault, either,
-    though e2fsck logs each that it clears. ``repair`` is for layouts that a repair does not improve
-    by itself, with indexes for long directories.
+    Only this function judges images that need recovery: before recovery, ``e2fsck -fn`` merely says
+    so and reads outdated metadata. Orphans are no fault, though e2fsck logs each one that it
+    clears. ``repair=False`` is for layouts that a repair changes, such as long directories without
+    an index.
     """
     for journal_only, excused in ((True, {ORPHAN_CLEARED}), (False, ORPHANS)):
         if not (journal_only or repair):
@@ -173,7 +173,7 @@ def assert_recovers(image: Path, *, clock: int | None = None, repair: bool = Tru
             if verdict.status not in (0, REPAIRED) or not set(verdict.problems) <= excused:
                 raise AssertionError(f"e2fsck -y {image.name}, {journal_only=}: {verdict}")
             if raw.has_orphan_file_entries(copy):
-                # 1.47.0 takes them away only when it has checked everything.
+                # 1.47.0 removes orphans only after a complete check.
                 assert journal_only
                 left = e2fsck(copy, "-n", clock=clock)
                 assert set(left.problems) <= ORPHAN_FILE_LEFT, left
@@ -190,10 +190,10 @@ def _copy_of(image: Path) -> Iterator[Path]:
 
 
 def assert_clean(image: Path, *, clock: int | None = None) -> int | None:
-    """Assert that ``e2fsck -fn`` ends with 0 and logs no problem; return the clock it went by.
+    """Assert that ``e2fsck -fn`` ends with 0 and logs no problem; return the clock that it used.
 
-    Until 2242 e2fsck takes times after 2310 for times before 1970 that a kernel wrote wrongly
-    (e2fsck/pass1.c:check_inode_extra_space). A clock past that year lets it believe them.
+    Until 2242, e2fsck takes times after 2310 for times before 1970 that a kernel stored wrongly
+    (e2fsck/pass1.c:check_inode_extra_space). With a later clock it accepts them.
     """
     verdict = e2fsck(image, "-n", clock=clock)
     if clock is None and set(verdict.problems) == {TIME_OUT_OF_RANGE}:
@@ -205,7 +205,7 @@ def assert_clean(image: Path, *, clock: int | None = None) -> int | None:
 
 
 def judge_bytes(data: bytes | bytearray, level: Level = "quick") -> None:
-    """:func:`judge` an image that stands in memory."""
+    """:func:`judge` an image in memory."""
     with tempfile.TemporaryDirectory(prefix="ext4writer-fsck-") as scratch:
         image = Path(scratch, "image")
         write_sparse(image, data)
@@ -225,7 +225,7 @@ def write_sparse(path: Path, data: bytes | bytearray, block: int = 1 << 16) -> N
 
 
 def judge_backups(image: Path, *, clock: int | None = None) -> None:
-    """Assert that each copy of superblock and descriptors is equal to the first, and good."""
+    """Assert that each copy of superblock and descriptors equals the first, and is usable."""
     with open(image, "rb") as file:
         superblock = raw.read_superblock(file)
         flags = raw.group_flags(file, superblock)
@@ -283,10 +283,10 @@ def _compare_descriptors(image: Path, superblock: raw.Superblock) -> None:
 def _unexplained(
     verdict: Verdict, superblock: raw.Superblock, flags: list[int]
 ) -> Iterable[dict[str, str]]:
-    """The problems that a good image does not have when it is opened by a backup.
+    """The problems that a good image does not have when e2fsck starts from a backup.
 
-    There e2fsck forgets that groups are uninitialised, and then reads bitmaps which were never
-    written. All it says follows from that, and only about such groups.
+    e2fsck then ignores that groups are uninitialised, and reads bitmaps that were never written.
+    The resulting problems concern only these groups, and are ignored.
     """
     block_uninit = {g for g, flag in enumerate(flags) if flag & raw.BG_BLOCK_UNINIT}
     inode_uninit = {g for g, flag in enumerate(flags) if flag & raw.BG_INODE_UNINIT}
@@ -317,10 +317,10 @@ def _unexplained(
 
 
 def assert_repair_is_idle(image: Path, *, clock: int | None = None) -> None:
-    """Assert that ``e2fsck -fy`` on a copy changes nothing but the superblock's diary.
+    """Assert that ``e2fsck -fy`` on a copy changes only the superblock's record of checks.
 
-    Without a word it also marks a group without inodes INODE_UNINIT, which it need not be: kernels
-    clear the flag with the first inode, and never set it again.
+    Without logging it, e2fsck also marks groups without inodes INODE_UNINIT. The mark is optional:
+    kernels clear it with the first inode, and never set it again.
     """
     allowed = {raw.SUPERBLOCK_AT + byte for field in DIARY.values() for byte in field}
     with _copy_of(image) as copy:
@@ -335,7 +335,7 @@ def assert_repair_is_idle(image: Path, *, clock: int | None = None) -> None:
 
 
 def _marked_uninit(image: Path, copy: Path) -> set[int]:
-    """The bytes of flags and checksums of the groups that have only become INODE_UNINIT."""
+    """The offsets of the flags and checksums of groups that became INODE_UNINIT."""
     with open(image, "rb") as before, open(copy, "rb") as after:
         superblock = raw.read_superblock(before)
         flags, others = raw.group_flags(before, superblock), raw.group_flags(after, superblock)

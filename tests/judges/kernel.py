@@ -1,4 +1,4 @@
-"""The kernel of this machine as a judge: mount an image and listen to what the kernel logs."""
+"""The kernel of this machine as a judge: mount an image, and watch the kernel log."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class KernelLog:
 
 
 def objections(lines: list[str], device: str) -> list[str]:
-    """The lines in which the file system code speaks of ``device`` and is not content."""
+    """The lines in which the file system code reports a problem with ``device``."""
     word = re.compile(rf"\b{re.escape(device)}\b")
     return [
         line
@@ -82,13 +82,12 @@ def mounted(
     quiet: bool = True,
     recovers: bool = False,
 ) -> Iterator[Path]:
-    """Mount ``image`` through a loop device and yield where.
+    """Mount ``image`` through a loop device and yield the mount point.
 
-    Without ``rw`` neither mount nor device can write. ``kind`` is the type that mount is told, and
-    ``options`` are further mount options. After
-    the unmount it is an AssertionError if the kernel logged anything but success about the device;
-    ``quiet=False`` allows that, and ``recovers`` that it recovers. Several processes
-    may do this at the same time.
+    Without ``rw``, the mount and the device are read-only. ``kind`` is the file system type for
+    mount, and ``options`` are further mount options. The unmount is followed by an AssertionError
+    if the kernel logged anything but success about the device. ``quiet=False`` permits such
+    messages, and ``recovers`` those about recovery. Several processes may do this at the same time.
     """
     require_loop_mount()
     mode = "rw" if rw else "ro"
@@ -122,9 +121,9 @@ def mounted(
 
 
 def _wait_until_detached(device: str, image: Path) -> None:
-    """A mount name space that was made meanwhile, by another test, keeps the mount until it ends.
+    """Wait: a mount namespace that another test created meanwhile keeps the mount alive.
 
-    Only then does the kernel write what it writes last, such as the free counts.
+    Only when it ends does the kernel write the last metadata, such as the free counts.
     """
     backing = Path("/sys/block", Path(device).name, "loop", "backing_file")
     deadline = time.monotonic() + 60
@@ -148,5 +147,5 @@ def _unmount(point: Path) -> None:
 
 
 def drop_caches() -> None:
-    """Make the kernel forget names and inodes, so that the next look-up reads the image."""
+    """Drop the kernel's cached names and inodes, so the next look-up reads the image."""
     Path("/proc/sys/vm/drop_caches").write_text("3\n")

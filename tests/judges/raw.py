@@ -1,6 +1,6 @@
-"""The few words of an image that the judges themselves must know, read with ``struct`` alone.
+"""The few fields of an image that the judges need, read with ``struct`` alone.
 
-Nothing of the library is used, so that a wrong declaration there cannot agree with itself here.
+Nothing of the library is used: an error in its declarations would otherwise confirm itself.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BG_BLOCK_UNINIT = 2
 
 @dataclass(frozen=True)
 class Superblock:
-    """The superblock at one place, and what follows from it about places."""
+    """The superblock at one offset, and the positions that follow from it."""
 
     data: bytes
 
@@ -91,9 +91,9 @@ class Superblock:
         return self.first_data_block + group * self.blocks_per_group
 
     def _super_block(self, group: int) -> int:
-        """Where its superblock is, if it has one."""
+        """The block of its superblock or backup, if it has one."""
         start = self.group_start(group)
-        # With clusters the boot block is part of group 0.
+        # With clusters, the boot block is part of group 0.
         return 1 if start == 0 and self.block_size == 1024 else start
 
     def has_backup(self, group: int) -> bool:
@@ -121,15 +121,15 @@ class Superblock:
         return sorted(group for group in groups if group < count)
 
     def describes_all(self, group: int) -> bool:
-        """Whether the backup in this group comes with the descriptors that follow superblocks.
+        """Whether the backup in this group is followed by all descriptors.
 
-        In a metagroup it does not, and e2fsck, which expects them there, cannot start from it.
+        In a metagroup it is not. e2fsck expects them there, so it cannot start from such a backup.
         """
         classic = self.u32(0x104) if self.feature_incompat & INCOMPAT_META_BG else 0
         return group < classic * (self.block_size // self.descriptor_size) or not classic
 
     def descriptor_copies(self) -> Iterator[tuple[int, int, list[int]]]:
-        """Yield (first descriptor block, how many, the block numbers where copies of it start)."""
+        """Yield (first descriptor block, count, first blocks of the copies)."""
         meta = bool(self.feature_incompat & INCOMPAT_META_BG)
         classic = min(self.u32(0x104), self.descriptor_blocks) if meta else self.descriptor_blocks
         if classic:
@@ -159,7 +159,7 @@ def _is_power(number: int, base: int) -> bool:
 
 
 def waits_for_recovery(image: Path) -> bool:
-    """Whether an image has a journal that must be replayed first, or orphans."""
+    """Whether an image has orphans or a journal that must be replayed first."""
     with open(image, "rb") as file:
         superblock = read_superblock(file)
     needs_recovery = superblock.feature_incompat & INCOMPAT_RECOVER
@@ -167,7 +167,7 @@ def waits_for_recovery(image: Path) -> bool:
 
 
 def has_orphan_file_entries(image: Path) -> bool:
-    """Whether the superblock says that there are orphans in their file."""
+    """Whether the superblock says that the orphan file has entries."""
     with open(image, "rb") as file:
         return bool(read_superblock(file).feature_ro_compat & RO_COMPAT_ORPHAN_PRESENT)
 
@@ -179,13 +179,13 @@ def read_superblock(image: BinaryIO, offset: int = SUPERBLOCK_AT) -> Superblock:
 
 
 def looks_like_ext4(path: Path) -> bool:
-    """True for a file that starts as an image of ext2, 3 or 4 does; a journal alone is none."""
+    """True if a file starts like an image of ext2, 3 or 4; False for an external journal."""
     superblock = _superblock_of(path)
     return superblock is not None and not superblock.feature_incompat & INCOMPAT_JOURNAL_DEV
 
 
 def journal_beside(image: Path) -> Path | None:
-    """The file in the same folder that holds the journal of an image; None if it needs none."""
+    """The file in the same folder that is the external journal of an image, or None."""
     superblock = _superblock_of(image)
     uuid = superblock.data[0xD0:0xE0] if superblock is not None else bytes(16)
     if superblock is None or not any(uuid) or superblock.u32(0xE0):
@@ -212,7 +212,7 @@ def _superblock_of(path: Path) -> Superblock | None:
 
 
 def read_descriptors(image: BinaryIO, superblock: Superblock) -> bytes:
-    """All group descriptors, from their first places."""
+    """All group descriptors, from their primary positions."""
     pieces = []
     for _, count, copies in superblock.descriptor_copies():
         image.seek(copies[0] * superblock.block_size)
@@ -228,7 +228,7 @@ def group_flags(image: BinaryIO, superblock: Superblock) -> list[int]:
 
 
 def crc32c(data: bytes, crc: int = 0xFFFFFFFF) -> int:
-    """CRC-32C without the final inversion, as ext4 checksums with."""
+    """CRC-32C without the final inversion, as in ext4's checksums."""
     for byte in data:
         crc = _CRC_TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
     return crc
@@ -257,9 +257,9 @@ def data_ranges(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
 
 
 def differing_bytes(first: Path, second: Path, limit: int = 4096) -> list[int]:
-    """The offsets at which two files of one size differ, at most about ``limit`` of them.
+    """The offsets at which two files of equal size differ, at most about ``limit`` of them.
 
-    Only what is no hole in one of the two is read.
+    Ranges that are holes in both are not read.
     """
     found: list[int] = []
     size = first.stat().st_size

@@ -1,7 +1,7 @@
-"""Find foreign programs, and run them.
+"""Find and run foreign programs.
 
-A missing judge is a skip that says what to install. With ``EXT4WRITER_REQUIRE_ORACLES=1`` in the
-environment it is a failure, so that a run which is meant to prove something cannot pass by default.
+A missing judge skips the test with a hint at what to install. With ``EXT4WRITER_REQUIRE_ORACLES=1``
+in the environment it fails the test, so a run that is meant as proof cannot pass by skipping.
 """
 
 from __future__ import annotations
@@ -87,12 +87,12 @@ missing_oracles: set[str] = set()
 
 
 def oracles_are_required() -> bool:
-    """True where a missing judge has to fail the test."""
+    """True if a missing judge must fail the test."""
     return os.environ.get("EXT4WRITER_REQUIRE_ORACLES", "") not in ("", "0")
 
 
 def missing(what: str, remedy: str) -> NoReturn:
-    """Skip the running test, or fail it where oracles are required."""
+    """Skip the running test, or fail it if oracles are required."""
     message = f"{what} is missing; {remedy}"
     missing_oracles.add(message)
     if oracles_are_required():
@@ -101,7 +101,7 @@ def missing(what: str, remedy: str) -> NoReturn:
 
 
 def find(program: str) -> str | None:
-    """The full path of ``program``, looked for in the administrator's directories too."""
+    """The full path of ``program``, also searched for in the administrator's directories."""
     for name in (program, *OTHER_NAMES.get(program, ())):
         path: str | None = shutil.which(name, path=SEARCH_PATH)
         if path is not None:
@@ -110,7 +110,7 @@ def find(program: str) -> str | None:
 
 
 def require(program: str) -> str:
-    """The full path of ``program``; the test is skipped or fails where there is none."""
+    """The full path of ``program``. If it is missing, skip or fail the test."""
     path = find(program)
     if path is None:
         package = PACKAGES.get(program, program)
@@ -119,7 +119,7 @@ def require(program: str) -> str:
 
 
 def require_module(name: str, distribution: str) -> Any:
-    """The imported module ``name``; ``distribution`` is what pip calls it."""
+    """The imported module ``name``; ``distribution`` is its name for pip."""
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -127,19 +127,19 @@ def require_module(name: str, distribution: str) -> Any:
 
 
 def require_importable(name: str, distribution: str) -> None:
-    """Skip or fail unless the module ``name`` is there; it is not imported."""
+    """Skip or fail the test unless the module ``name`` exists; do not import it."""
     if importlib.util.find_spec(name) is None:
         missing(f"the Python package {distribution}", f"pip install {distribution}")
 
 
 def require_root() -> None:
-    """Skip or fail unless the test may do what only root may."""
+    """Skip or fail the test unless it runs as root."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         missing("the superuser", "run the tests as root")
 
 
 def require_loop_mount() -> None:
-    """Skip or fail unless this machine can mount an ext4 image through a loop device."""
+    """Skip or fail the test unless this machine can mount an ext4 image through a loop device."""
     require_root()
     for program in ("losetup", "mount", "umount", "mke2fs"):
         require(program)
@@ -149,8 +149,8 @@ def require_loop_mount() -> None:
 
 
 def open_terminal() -> tuple[int, int]:
-    """Descriptors of both sides of a new terminal, ours and the program's; or skip, or fail."""
-    import pty  # which Windows lacks
+    """Open a new terminal; return our descriptor and the program's. Skip or fail without one."""
+    import pty  # missing on Windows
 
     try:
         return pty.openpty()
@@ -160,7 +160,7 @@ def open_terminal() -> tuple[int, int]:
 
 @functools.cache
 def _loop_mount_problem() -> str:
-    """Mount a small file system once; what went wrong, or nothing."""
+    """Mount a small file system once; return what went wrong, or ""."""
     with tempfile.TemporaryDirectory(prefix="ext4writer-probe-") as scratch:
         image = Path(scratch, "image")
         point = Path(scratch, "point")
@@ -184,8 +184,8 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program of the host and return it with stdout and stderr together as text.
 
-    The locale is C and the time zone UTC. The program is named without its directory. With
-    ``check`` a status that is not 0 is an AssertionError which shows everything.
+    The locale is C and the time zone UTC. ``arguments[0]`` is the program's name without a
+    directory. With ``check``, a status other than 0 raises an AssertionError with the full output.
     """
     program = require(os.fsdecode(arguments[0]))
     done = subprocess.run(

@@ -1,11 +1,11 @@
-"""Sees to it that every image which a test makes is judged.
+"""Ensures that every image a test writes is judged.
 
-Two nets. The library's own ``write_layout``, through which everything is written, is wrapped: what
-comes out of it is judged at once, so that a property test cannot overwrite an image that has not
-been judged. And after each test its ``tmp_path`` is searched for images that no wrapper saw, such
-as those of another process.
+There are two nets. The library's ``write_layout``, which writes every image, is wrapped: its output
+is judged immediately, so a property test cannot overwrite an image before it is judged. After each
+test, its ``tmp_path`` is searched for images that the wrapper missed, such as those of another
+process.
 
-An image written with overrides is meant to be wrong and is left alone. A test that damages images
+Images written with overrides are meant to be wrong and are not judged. A test that damages images
 by other means says so with the marker ``damaged`` or with ``watch.damaged(path)``.
 """
 
@@ -37,7 +37,7 @@ Stamp = tuple[int, int, int]
 
 
 class Watch:
-    """What happened to images in the running test."""
+    """The images of the running test."""
 
     def __init__(self) -> None:
         self.judging = False
@@ -48,7 +48,7 @@ class Watch:
         """Images judged in this test."""
 
     def start(self, *, judging: bool, level: Level) -> None:
-        """Begin a test; ``level`` is for its first image, as the later ones are often many."""
+        """Begin a test. ``level`` applies to its first image only, as there are often many."""
         self.judging = judging and find("e2fsck") is not None
         self._level = level
         self._judged.clear()
@@ -56,11 +56,11 @@ class Watch:
         self.count = 0
 
     def damaged(self, path: Path) -> None:
-        """Leave the file at ``path`` alone for the rest of the test."""
+        """Do not judge the file at ``path`` for the rest of the test."""
         self._damaged.add(path.absolute())
 
     def judge(self, path: Path, level: Level | None = None) -> None:
-        """Judge the image at ``path`` unless it is damaged on purpose or was judged already."""
+        """Judge the image at ``path`` unless it is damaged on purpose or already judged."""
         path = path.absolute()
         if not self.judging or path in self._damaged or self._judged.get(path) == _stamp(path):
             return
@@ -74,7 +74,7 @@ class Watch:
         self.count += 1
 
     def search(self, folder: Path) -> None:
-        """Judge every image below ``folder`` that was not seen yet."""
+        """Judge every image below ``folder`` that has not been judged."""
         if self.judging:
             for path in _files(folder):
                 if raw.looks_like_ext4(path):
@@ -97,7 +97,7 @@ class Watch:
             elif not path.is_file() or not self.judging or path.parts[1:2] in (("dev",), ("proc",)):
                 return
             elif offset is not None:
-                self.damaged(path)  # a disk around an image is none itself
+                self.damaged(path)  # a disk around an image is not an image
                 with open(path, "rb") as file:
                     file.seek(offset)
                     self._judge_bytes(file.read(size))
@@ -125,7 +125,7 @@ def _stamp(path: Path) -> Stamp:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The regular files below ``folder``, as far as that is not too many."""
+    """The regular files below ``folder``, up to a limit."""
     left = ENTRIES_SEARCHED_MAX
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -138,7 +138,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def clock_of(path: Path) -> int | None:
-    """The time that e2fsck has to take for now, if an image is stamped in the future."""
+    """The clock that e2fsck needs for an image with times in the future."""
     with open(path, "rb") as file:
         superblock = raw.read_superblock(file)
     stamps = [(0x2C, 0x275), (0x30, 0x274), (0x40, 0x277)]

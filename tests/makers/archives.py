@@ -1,4 +1,4 @@
-"""Tar archives by hand, block by block, as no program would write some of them."""
+"""Tar archives, written block by block, including some that no program would write."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DEFAULTS: dict[str, bytes | int] = {
 
 
 def padded(data: bytes) -> bytes:
-    """``data`` up to a whole block."""
+    """``data``, padded to whole blocks."""
     return data + bytes(-len(data) % BLOCK)
 
 
@@ -84,7 +84,7 @@ def header(
 
 
 def member(name: bytes, data: bytes = b"", **fields: bytes | int) -> bytes:
-    """A header, and its data padded."""
+    """A header and the padded data."""
     return header(**{"name": name, "size": len(data), **fields}) + padded(data)
 
 
@@ -99,7 +99,7 @@ def link(name: bytes, target: bytes, **fields: bytes | int) -> bytes:
 
 
 def record(keyword: bytes, value: bytes) -> bytes:
-    """One record of an extended header, with its own length in front."""
+    """One record of an extended header, which starts with its own length."""
     body = b" " + keyword + b"=" + value + b"\n"
     length = len(body)
     while length != len(body) + len(b"%d" % length):
@@ -123,5 +123,5 @@ def long_name(name: bytes, typeflag: bytes = b"L") -> bytes:
 
 
 def archive(*members: bytes) -> bytes:
-    """All of them, and the end mark."""
+    """All members, followed by the end mark."""
     return b"".join(members) + END

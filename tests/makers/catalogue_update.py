@@ -1,9 +1,9 @@
-"""Asks e2fsck and the checker about each case of the catalogue, and writes what they answer.
+"""Runs e2fsck and the checker on each case of the catalogue, and records their answers.
 
     python -m tests.makers.catalogue_update [--kernel] [NAME...]
 
-Run it with e2fsck 1.47.0 after a change of the cases, and look at the difference. With ``--kernel``
-the kernel of the guest mounts the images of these cases too.
+Run it with e2fsck 1.47.0 after changing cases, and review the difference. With ``--kernel``, the
+guest's kernel mounts these images too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ AT_ONCE = 120
 
 
 def logged(image: Path, option: str) -> tuple[str, ...]:
-    """The codes that e2fsck logs for a case, each once; it may change the image."""
+    """The codes that e2fsck logs for a case, without duplicates. e2fsck may change the image."""
     log = image.with_name("log.xml")
     log.unlink(missing_ok=True)
     command = [require("e2fsck"), "-f", option, "-E", f"problem_log={log}", str(image)]
@@ -54,7 +54,7 @@ def logged(image: Path, option: str) -> tuple[str, ...]:
 
 
 def checked(image: bytes) -> tuple[str, ...]:
-    """The names of the errors that our checker finds, each once."""
+    """The names of the errors that our checker finds, without duplicates."""
     met: list[DamageError] = []
     try:
         with open_image(image, on_damage=met.append) as opened:
@@ -66,7 +66,7 @@ def checked(image: bytes) -> tuple[str, ...]:
 
 
 def ask(case: Case, folder: Path) -> Answer:
-    """What both say of a case; the kernel is not asked."""
+    """The answers of e2fsck and the checker for a case, without the kernel."""
     path, image = folder / "image", case.image()
     write_sparse(path, image)
     found = logged(path, "-n")
@@ -100,9 +100,9 @@ _DID = re.compile(r"^= (\S+) (\w+) (\d+) (\d+)$", re.MULTILINE)
 
 
 def mounted(cases: Sequence[Case], folder: Path) -> dict[str, str]:
-    """What the kernel of the guest does with each case, as a word of the table.
+    """How the guest's kernel reacts to each case, as a word for the table.
 
-    Raises AssertionError for a kernel that finds a bug of its own.
+    Raises AssertionError if the kernel reports a bug in itself.
     """
     tree = Tree()
     for case in cases:
@@ -131,7 +131,7 @@ def lines(name: str, answer: Answer) -> list[str]:
 
 
 def main(names: list[str]) -> None:
-    """Ask about these cases, or all, and write the table."""
+    """Run these cases, or all of them, and write the table."""
     table: list[str] = []
     words: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="ext4writer-catalogue-") as folder:

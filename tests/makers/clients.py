@@ -1,4 +1,4 @@
-"""What programs write that use the library, one of each kind: types are checked, and it runs."""
+"""Code that uses the library as programs do: it must pass the type checker, and run."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from ext4writer.edit import filters
 
 
 class Upload:
-    """All that an output must have."""
+    """Every method that an output needs."""
 
     def __init__(self) -> None:
         self.taken = 0
@@ -62,7 +62,7 @@ class AnyBuffer:
 
 
 class Reversed(BytesContent):
-    """A content of one's own."""
+    """A class of content that is not the library's."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data[::-1])
@@ -168,7 +168,7 @@ def from_sources(folder: Path) -> Tree:
 
 
 async def chunks(tree: Tree) -> AsyncIterator[bytes]:
-    """For a web service: every piece is made in a thread, so that the loop goes on."""
+    """For a web service: a thread produces each piece, so the event loop is not blocked."""
     made = iter_image(tree)
     while piece := await asyncio.to_thread(next, made, b""):
         yield piece

@@ -1,6 +1,6 @@
-"""Tries each feature with each reader: ``python -m tests.makers.compatibility_update``.
+"""Tests every reader with every feature: ``python -m tests.makers.compatibility_update``.
 
-It writes docs/compatibility.md. A reader reads an image if it gives back every file as it was.
+This writes docs/compatibility.md. A reader passes if it returns every file unchanged.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ FAILURES = (AssertionError, subprocess.SubprocessError, OSError)
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: what an image is like."""
+    """One row of the table, and the image behind it."""
 
     name: str
     spec: Spec
@@ -104,24 +104,24 @@ USED = {name: name for name in USING}
 
 
 def feature_spec(name: str) -> Spec:
-    """The Spec of an image with this feature and the default ones that go with it."""
+    """The Spec of an image with this feature and the default features that fit it."""
     row = next(each for each in FEATURES if each.name == name)
     excluded = [each.name for each in FEATURES if name in each.conflicts]
     features = DEFAULT_FEATURES.without(*row.conflicts, *excluded).with_(name, *row.needs)
     if name == "meta_bg":
-        # Enough groups for some whose descriptors lie apart
+        # Enough groups that some have their descriptors elsewhere
         return Spec(features=features, block_size=1024, blocks_per_group=256, free=0, free_inodes=0)
     return Spec(features=features, free=room())
 
 
 def room(block_size: int = 4096) -> int:
-    """Free bytes with which an image has a journal: 2048 blocks are the least for one."""
+    """Free bytes that are enough for a journal, which has at least 2048 blocks."""
     # lib/ext2fs/mkjournal.c:ext2fs_default_journal_size
     return max(12 << 20, 3072 * block_size)
 
 
 def feature_rows() -> list[Row]:
-    """One row for each feature that is written."""
+    """One row for each feature that we write."""
     return [
         Row(f"`{each.name}`", feature_spec(each.name), USED.get(each.name, ""))
         for each in FEATURES
@@ -130,7 +130,7 @@ def feature_rows() -> list[Row]:
 
 
 def other_rows() -> list[Row]:
-    """What is no feature, or is the lack of one."""
+    """Rows that are not about a feature, or about a missing one."""
     free = room()
     small = Spec(block_size=1024, free=free)
     bigalloc = feature_spec("bigalloc")
@@ -192,7 +192,7 @@ def other_rows() -> list[Row]:
 
 
 def policy_rows() -> list[Row]:
-    """Layouts that policies make and that some reader does not read."""
+    """Layouts of policies that some reader cannot read."""
     waiting = DEFAULT_FEATURES.with_("needs_recovery")
     return [
         Row(
@@ -206,12 +206,12 @@ def policy_rows() -> list[Row]:
 
 
 def profile_rows() -> list[Row]:
-    """Each profile as it is, but with little room."""
+    """Each profile, with little free space."""
     return [Row(f"`{name}`", Spec.of_profile(name, free=room()), "pieces") for name in PROFILES]
 
 
 def sample(content: str = "") -> Tree:
-    """A tree that uses what ``content`` names."""
+    """A tree with small files of many kinds and what ``content`` names."""
     noise = random.Random(content).randbytes
     tree = Tree()
     tree.directory("boot")
@@ -235,7 +235,7 @@ def sample(content: str = "") -> Tree:
     tree.file("attributes", b"x", xattrs={b"user.note": b"n" * 300, **large})
     if content == "inline_data":
         tree.directory("inline")
-        for number in range(6):  # too many for i_block, and few enough for the inode
+        for number in range(6):  # too much for i_block, but not for the inode
             tree.file(f"inline/{number}", b"x")
     if content == "verity":
         tree.file("verity", noise(90_000), flags="verity")
@@ -249,7 +249,7 @@ def sample(content: str = "") -> Tree:
 
 
 def write(row: Row, image: Path) -> Tree:
-    """Write the image of a row; returns what is in it."""
+    """Write the image of a row; return its tree."""
     tree = sample(row.content)
     spec = row.spec
     if row.content == "encrypt":
@@ -259,9 +259,9 @@ def write(row: Row, image: Path) -> Tree:
 
 
 def assert_has_features(image: Path, row: Row) -> None:
-    """Assert that an image has what its row is about: these features and no others.
+    """Assert that an image has exactly the features of its row.
 
-    One that is too small for a journal has no ``has_journal``, whatever was asked for.
+    An image that is too small for a journal has no ``has_journal``, even if it was requested.
     """
     found = set(debugfs.superblock(image)["Filesystem features"].split())
     wanted = set((row.features or row.spec.features).names())
@@ -297,12 +297,12 @@ def _listed(list_image: Callable[[Path], foreign.Listing]) -> Callable[[Path, Tr
 
 
 def _names_in_folder(tree: Tree) -> set[str]:
-    """The names in the one large directory of :func:`sample`."""
+    """The names in the large directory of :func:`sample`."""
     return {name.decode() for name in tree.root.children[b"folder"].children}  # type: ignore[attr-defined]
 
 
 def _some(files: Mapping[str, bytes]) -> list[str]:
-    """Paths of all files, but of those in the large directory only four."""
+    """The paths of all files, but only four from the large directory."""
     in_folder = [path for path in files if path.startswith("/folder/")]
     few = in_folder[1 :: len(in_folder) // 4]
     return [path for path in files if not path.startswith("/folder/")] + few
@@ -325,7 +325,7 @@ def _grub(image: Path, tree: Tree) -> bool:
 def _seven_zip(image: Path, tree: Tree) -> bool:
     foreign.seven_zip_test(image)
     with tempfile.TemporaryDirectory(prefix="ext4writer-7zz-") as scratch:
-        # It may complain of links, which are not compared
+        # It may complain about links, which are not compared
         run(["7zz", "x", "-y", f"-o{scratch}", image.absolute()], check=False)
         found = _files_below(Path(scratch))
         wanted = files_in(tree)
@@ -361,7 +361,7 @@ READER_NAMES = PROFILE_READERS
 
 
 def verdict(reader: str, image: Path, tree: Tree) -> str:
-    """What one reader of :data:`READERS` makes of an image."""
+    """The verdict of one reader of :data:`READERS` on an image."""
     try:
         return YES if READERS[reader](image, tree) else WRONG
     except FAILURES as error:
@@ -369,7 +369,7 @@ def verdict(reader: str, image: Path, tree: Tree) -> str:
 
 
 def u_boot_verdicts(images: Mapping[Path, Tree]) -> dict[Path, str]:
-    """What U-Boot makes of each image; alone with one that ends it."""
+    """U-Boot's verdict on each image. An image that crashes U-Boot is read alone."""
     found: dict[Path, str] = {}
     waiting = list(images)
     while waiting:
@@ -409,7 +409,7 @@ def measured(
     known: dict[tuple[str, str], Path] = {}
     images: dict[str, Path] = {}
     for row in rows:
-        # Most default features make the same image
+        # Most default features produce the same image
         image = known.setdefault((row.content, repr(row.spec)), folder / f"{len(known)}")
         images[row.name] = image
         if image not in trees:
@@ -457,7 +457,7 @@ def page(table: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def pinned() -> dict[str, dict[str, str]]:
-    """The verdicts that stand in docs/compatibility.md, as :func:`measured` gives them."""
+    """The verdicts in docs/compatibility.md, in the form that :func:`measured` returns."""
     table = {}
     for line in PAGE.read_text().splitlines():
         name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
@@ -467,7 +467,7 @@ def pinned() -> dict[str, dict[str, str]]:
 
 
 def main() -> None:
-    """Measure all, and write the page."""
+    """Run all readers, and write the page."""
     with tempfile.TemporaryDirectory(prefix="ext4writer-compatibility-") as scratch:
         rows = [*feature_rows(), *other_rows(), *policy_rows(), *profile_rows()]
         table = measured(rows, Path(scratch))

@@ -1,4 +1,4 @@
-"""Makes container images from the specifications: layers, OCI image layouts, docker archives."""
+"""Builds container images as the specifications define: layers, OCI layouts, docker archives."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COMPRESS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One member of a layer: a node, a hard link to the path ``link``, or a mark by its name."""
+    """One member of a layer: a node, a hard link to the path ``link``, or a whiteout."""
 
     path: bytes
     node: Node | None = None
@@ -37,18 +37,18 @@ class Entry:
 
 
 def whiteout(path: bytes) -> Entry:
-    """The mark that hides ``path`` of the layers below."""
+    """The whiteout that hides ``path`` of the layers below."""
     head, _, name = path.rpartition(b"/")
     return Entry((head + b"/" if head else b"") + b".wh." + name)
 
 
 def opaque(path: bytes) -> Entry:
-    """The mark that hides what the layers below have in the directory ``path``."""
+    """The opaque whiteout that hides what lower layers have in the directory ``path``."""
     return Entry((path + b"/" if path else b"") + b".wh..wh..opq")
 
 
 def layer_tar(entries: Iterable[Entry]) -> bytes:
-    """A tar archive of ``entries``, by Python's own writer; the root is ``.``."""
+    """A tar archive of ``entries``, written by Python's tarfile; the root is ``.``."""
     buffer = io.BytesIO()
     with tarfile.open(
         fileobj=buffer,
@@ -72,7 +72,7 @@ def layer_tar(entries: Iterable[Entry]) -> bytes:
 def _describe(info: tarfile.TarInfo, node: Node) -> bytes:
     info.mode, info.uid, info.gid = node.mode, node.uid, node.gid
     seconds, nanoseconds = divmod(abs(node.mtime_ns), 10**9)
-    # A float cannot hold it; the record says it exactly.
+    # A float cannot hold the time; the pax record is exact.
     info.pax_headers["mtime"] = f"{'-' * (node.mtime_ns < 0)}{seconds}.{nanoseconds:09d}"
     for name, value in (node.xattrs or {}).items():
         key = "SCHILY.xattr." + name.decode()
@@ -100,7 +100,7 @@ def sha256(data: bytes) -> str:
 
 @dataclass(frozen=True)
 class Blob:
-    """A blob and what refers to it."""
+    """A blob, and the descriptors that refer to it."""
 
     data: bytes
     media_type: str
@@ -115,12 +115,12 @@ class Blob:
         }
 
     def named(self, name: str) -> Blob:
-        """The same with the annotation that names it."""
+        """The descriptor with the annotation for a name."""
         annotation = {"org.opencontainers.image.ref.name": name}
         return replace(self, more={**self.more, "annotations": annotation})
 
     def tagged(self, tag: str) -> Blob:
-        """The same with the two annotations that Docker gives it, for a tag of its own hub."""
+        """The descriptor with the two annotations of Docker for a tag on its own hub."""
         annotations = {
             "io.containerd.image.name": f"docker.io/library/{tag}",
             "org.opencontainers.image.ref.name": tag.partition(":")[2],
@@ -128,7 +128,7 @@ class Blob:
         return replace(self, more={**self.more, "annotations": annotations})
 
     def on(self, os_: str, architecture: str, variant: str = "") -> Blob:
-        """The same for a platform."""
+        """The descriptor with a platform."""
         platform = {"os": os_, "architecture": architecture}
         if variant:
             platform["variant"] = variant
@@ -145,7 +145,7 @@ class Layout:
         self.index([])
 
     def blob(self, data: bytes, media_type: str) -> Blob:
-        """Store ``data``."""
+        """Store ``data``, and return its blob."""
         path = self.folder / "blobs" / sha256(data).replace(":", "/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -166,7 +166,7 @@ class Layout:
         config: Mapping[str, Any] | None = None,
         architecture: str = "amd64",
     ) -> Blob:
-        """Store an image of layers, the lowest first; ``compressions`` take turns."""
+        """Store an image of layers, the lowest first. ``compressions`` are used in turn."""
         layers = [
             self.layer(tar, compressions[number % len(compressions)])
             for number, tar in enumerate(tars)
@@ -195,7 +195,7 @@ class Layout:
         return self.document(_index(blobs), f"{OCI}index.v1+json")
 
     def index(self, blobs: Sequence[Blob]) -> None:
-        """Say what the layout holds."""
+        """Write the index of the layout."""
         (self.folder / "index.json").write_text(json.dumps(_index(blobs)))
 
 
@@ -214,7 +214,7 @@ def docker_archive(
     tags: Sequence[str] = ("example:1",),
     config: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write what ``docker save`` wrote before it wrote OCI layouts."""
+    """Write the format of ``docker save`` from before OCI layouts."""
     described = json.dumps(
         {
             "os": "linux",
@@ -240,9 +240,9 @@ def docker_archive(
 
 
 def docker_save(path: Path, layout: Layout, images: Mapping[Blob, Sequence[str]]) -> None:
-    """Write what ``docker save`` writes since 25: ``layout`` with ``manifest.json`` beside.
+    """Write the format of ``docker save`` since 25: ``layout`` plus a ``manifest.json``.
 
-    ``images`` are manifests in it and their tags. The index must have been written.
+    ``images`` are its manifests and their tags. The layout's index must exist.
     """
     listed = []
     for image, tags in images.items():

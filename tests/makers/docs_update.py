@@ -136,7 +136,7 @@ def page() -> str:
 
 
 def _records(source: str) -> list[Record]:
-    """The records that a module declares; imported records belong to other chapters."""
+    """The records that a module declares, without those that it imports."""
     module = importlib.import_module(f"ext4writer.ondisk.{source}")
     tree = ast.parse(inspect.getsource(module))
     own = [node.targets[0] for node in tree.body if isinstance(node, ast.Assign)]

@@ -1,4 +1,4 @@
-"""Writes the digests of ``fixtures/`` anew, after a change of the image that was meant.
+"""Rewrites the digests in ``fixtures/`` after an intended change of the images.
 
     python -m tests.makers.fixtures_update [NAME...]
 

@@ -1,4 +1,4 @@
-"""Makes a tree in a directory of the host, as far as this user may."""
+"""Writes a tree into a directory of the host, as far as this user's privileges allow."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ext4writer.edit import filters
 
 
 def privileged() -> bool:
-    """Whether this process may make devices and give files away."""
+    """Whether this process may create devices and change owners."""
     return os.geteuid() == 0
 
 
 def adapted(tree: Tree) -> Tree:
-    """``tree`` without what this user cannot make: devices, and other owners."""
+    """``tree`` without what this user cannot create: devices, and other owners."""
     if privileged():
         return tree
     for path, node in list(tree.walk()):
@@ -27,7 +27,7 @@ def adapted(tree: Tree) -> Tree:
 
 
 def materialise(tree: Tree, folder: Path) -> None:
-    """Make ``tree`` below the new directory ``folder``: modes, owners, times, attributes, links."""
+    """Write ``tree`` to the new directory ``folder``: modes, owners, times, attributes, links."""
     root = os.fsencode(folder)
     made: dict[Node, bytes] = {}
     for path, node in tree.walk():
@@ -37,7 +37,7 @@ def materialise(tree: Tree, folder: Path) -> None:
             continue
         made[node] = place
         _make(node, place)
-    # The deepest first, because what is put into a directory changes its times.
+    # Deepest first: new entries change the times of their directory.
     for node, place in reversed(made.items()):
         _adorn(node, place)
 
@@ -61,7 +61,7 @@ def _make(node: Node, place: bytes) -> None:
 def _adorn(node: Node, place: bytes) -> None:
     if privileged():
         os.chown(place, node.uid, node.gid, follow_symlinks=False)
-    # A change of the owner takes security.capability away.
+    # Changing the owner removes security.capability.
     for name, value in (node.xattrs or {}).items():
         os.setxattr(place, name, value, follow_symlinks=False)
     if not isinstance(node, Symlink):

@@ -1,11 +1,11 @@
-"""Trees and Specs written down as text, with the digest of the image that they must give.
+"""Trees and Specs in text form, each with the digest of its image.
 
 A manifest is a TOML file in ``fixtures/``:
 
-    sha256 = "..."                                   the digest of the whole image
+    sha256 = "..."                                   the digest of the entire image
     [spec]                                           the options of Spec; features as mke2fs -O
     label = "root"
-    [tree]                                           path = { what it is, its attributes }
+    [tree]                                           path = { kind and content, attributes }
     "/"        = { directory = true, mode = 0o755 }
     "/file"    = { file = "text", mtime_ns = 5 }
     '/\\xff'    = { file = [["noise", 5000, 1], ["zeros", 90000], "end"] }
@@ -15,8 +15,9 @@ A manifest is a TOML file in ``fixtures/``:
     "/null"    = { device = ["c", 1, 3] }
     "/pipe"    = { fifo = true }                     and socket = true
 
-Every text may hold ``\\xNN``. Content, and the value of an attribute in ``xattrs``, is a text or a
-list of texts, ``["zeros", COUNT]``, ``["noise", COUNT, SEED]`` and ``["repeat", COUNT, [...]]``.
+Every string may contain ``\\xNN``. File content, and the value of an attribute in ``xattrs``, is a
+string or a list of strings, ``["zeros", COUNT]``, ``["noise", COUNT, SEED]`` and
+``["repeat", COUNT, [...]]``.
 
 Run as a program, this prints the digests of manifests or directories. It needs only the library::
 
@@ -53,7 +54,7 @@ class Manifest:
 
 
 def load(path: Path) -> Manifest:
-    """Read a manifest; every call makes a tree of its own."""
+    """Read a manifest. Every call returns a new tree."""
     with path.open("rb") as file:
         facts = tomllib.load(file)
     return Manifest(path.stem, facts["sha256"], _tree(facts["tree"]), _spec(facts.get("spec", {})))
@@ -65,7 +66,7 @@ def manifests() -> list[Path]:
 
 
 def content(words: Any) -> bytes:
-    """The bytes that a text or a list of pieces stands for."""
+    """The bytes that a string or a list of pieces stands for."""
     if isinstance(words, str):
         return _bytes(words)
     pieces = []
@@ -133,7 +134,7 @@ def _spec(facts: dict[str, Any]) -> Spec:
 
 
 def shuffled(tree: Tree, seed: int) -> Tree:
-    """Give every directory of ``tree`` its children in another order."""
+    """Shuffle the children of every directory in ``tree``."""
     generator = random.Random(seed)
     directories: list[Node] = [tree.root]
     for node in directories:
@@ -146,7 +147,7 @@ def shuffled(tree: Tree, seed: int) -> Tree:
 
 
 def digest(tree: Tree, spec: Spec | None = None, *, workers: int = 1) -> str:
-    """The sha256 of the image, written to memory."""
+    """The sha256 of the image, which is written to memory."""
     image = bytearray()
     ext4writer.write_image(tree, image, spec, workers=workers)
     return hashlib.sha256(image).hexdigest()

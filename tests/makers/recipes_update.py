@@ -1,4 +1,4 @@
-"""Pins the digests of some recipes in fixtures/recipes.json."""
+"""Records the digests of some recipes in fixtures/recipes.json."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FIXTURE = Path(__file__).parents[2] / "fixtures" / "recipes.json"
 
 
 def main() -> None:
-    """Write the file anew, with recipes of this release."""
+    """Rewrite the file for the recipes of this release."""
     pinned = {}
     for seed in range(0, 40, 4):
         recipe = random_recipe(seed, overrides=2)

@@ -44,7 +44,7 @@ NAME_BYTES = [byte for byte in range(1, 256) if byte != ord("/")]
 
 
 def names() -> st.SearchStrategy[bytes]:
-    """One component: any bytes, of 1 to 255, with what trips readers more often than chance."""
+    """One component of a path: 1 to 255 arbitrary bytes, often ones that trip readers."""
     any_bytes = st.lists(st.sampled_from(NAME_BYTES), min_size=1, max_size=12).map(bytes)
     length = st.sampled_from([1, 2, 3, 4, 5, 8, 11, 12, 13, 100, 251, 252, 253, 254, 255])
     sized = st.builds(lambda size, byte: bytes([byte]) * size, length, st.sampled_from(NAME_BYTES))
@@ -72,7 +72,7 @@ def _is_name(name: bytes) -> bool:
 
 
 def times() -> st.SearchStrategy[int]:
-    """Nanoseconds since 1970, from 1901 to 2446, often near the turns."""
+    """Nanoseconds since 1970, between the years 1901 and 2446, often near the boundaries."""
     turns = [
         TIME_FIRST, -1, 0, 1, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, 1_700_000_000,
         (1 << 32) + (1 << 31), 3 * (1 << 32), TIME_LAST,
@@ -124,7 +124,7 @@ CAPABILITY = struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0)
 
 
 def xattr_values() -> st.SearchStrategy[bytes]:
-    """Values: empty, small, those that fill the space in an inode, those that need a block."""
+    """Values: empty, small, filling the space in an inode, or too large for it."""
     sizes = st.sampled_from([0, 1, 3, 4, 5, 16, 31, 32, 60, 76, 80, 84, 88, 92, 100, 200, 400])
     return st.one_of(
         st.binary(max_size=24), st.builds(lambda size, byte: bytes([byte]) * size, sizes, _byte())
@@ -139,9 +139,9 @@ def _byte() -> st.SearchStrategy[int]:
 def xattrs(
     draw: st.DrawFn, *, directory: bool = False, special: bool = False
 ) -> dict[bytes, bytes]:
-    """Attributes that the kernel would let such a file have. ``special`` is no file or directory.
+    """Attributes that the kernel accepts for such a file; ``special``: no file or directory.
 
-    All together need at most 700 bytes, so that they fit the smallest block.
+    Together they take at most 700 bytes, and so fit the smallest block.
     """
     suffix = st.one_of(
         st.sampled_from([b"a", b"b", b"note", b"mime_type", b"x" * 30]),
@@ -177,7 +177,7 @@ def xattrs(
 def attributes(
     draw: st.DrawFn, *, directory: bool = False, special: bool = False
 ) -> dict[str, object]:
-    """The keywords of a node."""
+    """The keyword arguments for a node."""
     if draw(st.integers(0, 2)) == 0:
         return {"mtime_ns": 1_700_000_000 * NANOSECONDS}
     maybe_time = st.one_of(st.none(), times())
@@ -203,7 +203,7 @@ SIZES = sorted(
 
 @st.composite
 def contents(draw: st.DrawFn) -> bytes:
-    """Bytes of a file: noise, or runs of noise and zeros that begin and end near blocks."""
+    """The bytes of a file: noise, or runs of noise and zeros that begin and end near blocks."""
     shape = draw(st.integers(0, 3))
     if shape == 0:
         return draw(st.binary(max_size=300))
@@ -223,7 +223,7 @@ def contents(draw: st.DrawFn) -> bytes:
 
 
 def targets() -> st.SearchStrategy[bytes]:
-    """Targets of symbolic links, which fit the smallest block."""
+    """Targets of symbolic links that fit the smallest block."""
     sizes = st.sampled_from([1, 2, 58, 59, 60, 61, 62, 255, 256, 1000, 1023])
     return st.one_of(
         st.builds(lambda size, byte: bytes([byte]) * size, sizes, st.sampled_from(NAME_BYTES)),
@@ -237,7 +237,7 @@ def targets() -> st.SearchStrategy[bytes]:
 
 @st.composite
 def nodes(draw: st.DrawFn) -> Node:
-    """A node of any kind; a directory is empty."""
+    """A node of any kind; directories are empty."""
     kind = draw(st.integers(0, 9))
     if kind <= 3:
         common = draw(attributes())
@@ -258,7 +258,7 @@ def nodes(draw: st.DrawFn) -> Node:
 
 
 def device_numbers() -> st.SearchStrategy[tuple[int, int]]:
-    """Major and minor, in the old encoding and in the new one."""
+    """Major and minor numbers, for the old encoding and the new one."""
     majors = st.one_of(st.sampled_from([0, 1, 255, 256, MAJOR_MAX]), st.integers(0, MAJOR_MAX))
     minors = st.one_of(st.sampled_from([0, 1, 255, 256, MINOR_MAX]), st.integers(0, MINOR_MAX))
     return st.tuples(majors, minors)
@@ -266,7 +266,7 @@ def device_numbers() -> st.SearchStrategy[tuple[int, int]]:
 
 @st.composite
 def trees(draw: st.DrawFn, *, max_nodes: int = 25) -> Tree:
-    """A tree: nodes thrown into directories, with hard links and now and then a full directory."""
+    """A tree: nodes in random directories, hard links, and sometimes a large directory."""
     common = draw(attributes(directory=True))
     tree = Tree(Directory(**common))  # type: ignore[arg-type]
     directories = [tree.root]
@@ -294,7 +294,7 @@ def trees(draw: st.DrawFn, *, max_nodes: int = 25) -> Tree:
 
 
 def _fill(directory: Directory, count: int) -> None:
-    """Add enough files for the directory to need more than one block."""
+    """Add enough files that the directory needs more than one block."""
     shared = RegularFile(BytesContent(b""), mtime_ns=0)
     for number in range(count):
         name = b"file number %05d" % number
@@ -324,7 +324,7 @@ NEED_A_JOURNAL = ("fast_commit", "orphan_file")
 
 @st.composite
 def feature_sets(draw: st.DrawFn) -> FeatureSet:
-    """The default set, or that with some features left out or others added."""
+    """The default features, or these with some removed or added."""
     if draw(st.booleans()):
         return DEFAULT_FEATURES
     features = DEFAULT_FEATURES.without(*draw(st.sets(st.sampled_from(OPTIONAL_FEATURES))))
@@ -342,7 +342,7 @@ def feature_sets(draw: st.DrawFn) -> FeatureSet:
 
 @st.composite
 def specs(draw: st.DrawFn, *, fixed_sizes: bool = True) -> Spec:
-    """Options of an image that any tree of :func:`trees` fits."""
+    """Options of an image, for any tree of :func:`trees`."""
     block_size = draw(st.sampled_from([1024, 2048, 4096]))
     sizes = [128, 256, 256, 512, 1024, block_size]
     inode_size = draw(st.sampled_from(sizes))
@@ -361,7 +361,7 @@ def specs(draw: st.DrawFn, *, fixed_sizes: bool = True) -> Spec:
     grow_to = 1 << 30 if "resize_inode" in features else 0
     return Spec(
         size=draw(st.sampled_from([24 * MIB, 64 * MIB, 200 * MIB])) if fixed else None,
-        # What is promised of a given size must fit it.
+        # The promised free space must fit into a given size.
         free=draw(st.sampled_from([None, 0, 64 * KIB] if fixed else [0, 1, 16 * MIB, 40 * MIB])),
         free_inodes=draw(st.sampled_from([None, None, 0, 1, 1000])),
         grow_to=draw(st.sampled_from([None, None, 0, grow_to])),
@@ -385,7 +385,7 @@ def specs(draw: st.DrawFn, *, fixed_sizes: bool = True) -> Spec:
 
 
 def describe(tree: Tree) -> str:
-    """One line for each name of ``tree``, for the report of a failing example."""
+    """One line for each path of ``tree``, for reports of failing examples."""
     return "\n".join(f"{path!r} {_describe(node)}" for path, node in tree.walk())
 
 
