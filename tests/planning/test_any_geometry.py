@@ -1,4 +1,4 @@
-"""Whatever features and sizes decide where groups lie: e2fsck, the check and the promises."""
+"""For any features and sizes that affect the groups: e2fsck, our check and the promises hold."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LARGEST_BYTES = 600 * MIB
 
 @st.composite
 def geometries(draw: st.DrawFn) -> dict[str, Any]:
-    """Options of a Spec that change what groups are and begin with."""
+    """Options of a Spec that affect the size and the metadata of groups."""
     block_size = draw(st.sampled_from([1024, 2048, 4096, 16384, 65536]))
     options: dict[str, Any] = {"block_size": block_size}
     meta_bg, clusters, wide = (draw(st.booleans()) for _ in range(3))
@@ -83,7 +83,7 @@ def test_any_geometry(
 ) -> None:
     chance = random.Random(seed)
     for number in range(seed):
-        # Runs of data and holes that are no whole clusters.
+        # Runs of data and holes that do not end at clusters.
         parts = (
             chance.randbytes(chance.randrange(1, 9000)) + bytes(chance.randrange(100_000))
             for _ in range(8)
@@ -100,7 +100,7 @@ def test_any_geometry(
     ext4writer.write_layout(layout, image)
     judge(image, "quick")
     with open_image(image) as opened:
-        # An image says which groups have backups, and not what a policy made them of.
+        # An image records which groups have backups, but not the policy's choice behind them.
         assert opened.format == replace(plan_of(layout).format, backup_numbers=None)
         assert check_image(opened).is_clean
     if spec.size is None:

@@ -1,4 +1,4 @@
-"""Blocks that must not be used are in inode 1 and in nothing else."""
+"""Bad blocks belong to inode 1 and to nothing else."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fields(image: Path) -> list[str]:
 
 
 def assert_apart(image: Path, expected: list[int]) -> None:
-    """They are listed, and nothing else is there."""
+    """Assert that these bad blocks are listed, and that nothing else uses them."""
     judge(image, "quick")
     listed = re.findall(r"^\d+$", run(["dumpe2fs", "-b", image]).stdout, re.MULTILINE)
     assert list(map(int, listed)) == expected

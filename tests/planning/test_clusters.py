@@ -1,4 +1,4 @@
-"""Clusters: what is placed and counted is whole clusters; a mapping knows the blocks in them."""
+"""With bigalloc, whole clusters are placed and counted, and mappings address blocks in them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def tree() -> Tree:
     for number in range(60):
         xattrs = {b"user.a": b"v" * 500} if number % 5 == 0 else {}
         tree.file(f"{number}", noise(number * 1500), xattrs=xattrs)
-    # Holes that begin and end inside of clusters, and more runs than an inode holds.
+    # Holes that begin and end inside clusters, and more runs than fit in an inode.
     tree.file("holes", b"".join(noise(4096) + bytes(40_000) for _ in range(12)))
     tree.file("fine", b"".join(noise(4096) + bytes(4096) for _ in range(50)))
     tree.file("large", noise(3 * MIB))
@@ -107,7 +107,7 @@ def test_an_image_of_clusters(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["fitted", "2 blocks", "no flex_bg", "meta_bg"])
 def test_clusters_grow_offline(name: str, tmp_path: Path) -> None:
-    """resize2fs 1.47.0 counts the last group's clusters wrongly, in images of mke2fs as well."""
+    """resize2fs 1.47.0 miscounts the last group's clusters, in images of mke2fs as well."""
     image = tmp_path / "image"
     spec = Spec(**{"features": "bigalloc", **SPECS[name]})
     layout = assert_right(image, spec, tree())
@@ -121,7 +121,7 @@ def test_clusters_grow_offline(name: str, tmp_path: Path) -> None:
 
 
 def test_clusters_without_a_journal_are_filled(tmp_path: Path) -> None:
-    """The kernel writes until nothing is free: all that was promised, but a cluster for extents."""
+    """The kernel can write all that was promised, except a cluster for extents."""
     require_root()
     image = tmp_path / "image"
     free, cluster = 56 << 20, 64 << 10
@@ -136,7 +136,7 @@ def test_clusters_without_a_journal_are_filled(tmp_path: Path) -> None:
 
 
 def test_inodes_come_by_clusters() -> None:
-    """A file takes a cluster at least, so that more inodes would be of no use."""
+    """Each file takes at least one cluster, so more inodes would be useless."""
     free = 64 * MIB
     counted = [
         ext4writer.plan(Tree(), Spec(features=features, free=free)).free_inodes
@@ -145,7 +145,7 @@ def test_inodes_come_by_clusters() -> None:
     assert counted[0] >= 4096 > counted[1] >= 1024
     grown = ext4writer.plan(Tree(), Spec(features="bigalloc", grow_to="1T"))
     assert grown.inodes_per_gib == 16384
-    # Group tables hold fewer than one for each cluster here.
+    # Here, the group tables hold fewer inodes than one per cluster.
     assert ext4writer.plan(Tree(), Spec(block_size=16384, grow_to="1T"))
 
 

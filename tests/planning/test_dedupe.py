@@ -1,4 +1,4 @@
-"""Equal blocks are stored once: less is written, all reads back, and e2fsck undoes it."""
+"""Equal blocks are stored once: less is written, reads are unchanged, and e2fsck clones them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BLOCKS = [noise(4096) for _ in range(40)]
 
 
 def sample() -> Tree:
-    """Whole copies, copies with another middle, shifted runs, repeats inside, ends and holes."""
+    """Complete copies, copies with another middle, shifted runs, inner repeats, tails and holes."""
     noise = random.Random(7).randbytes
     tree = Tree()
     whole = b"".join(BLOCKS)
@@ -52,7 +52,7 @@ def sample() -> Tree:
 
 
 def places_of(image: Path, path: str) -> list[str]:
-    """Where the first, a middle and the last block of 40 lie."""
+    """The first, a middle and the last of 40 blocks."""
     return [debugfs.debugfs(image, f"bmap {path} {at}").split()[-1] for at in (0, 21, 39)]
 
 
@@ -144,7 +144,7 @@ def test_the_same_bytes_by_every_way(tmp_path: Path) -> None:
 
 
 def test_what_saves_nothing_is_left(tmp_path: Path) -> None:
-    """A file of five extents needs a block for them, which one shared block does not pay for."""
+    """A file of five extents needs an extent block, so sharing one block saves nothing."""
     tree = Tree()
     tree.file("a", BLOCKS[0])
     tree.file("b", b"".join([noise(4096), BLOCKS[0], noise(4096)]))

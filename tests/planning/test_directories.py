@@ -69,7 +69,7 @@ def many_names(count: int) -> Tree:
 
 
 def test_a_directory_of_two_gib_needs_large_dir(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the limit at 64 KiB, since the names up to the real one would take minutes."""
+    """The limit is lowered to 64 KiB: the names up to the real one would take minutes."""
     monkeypatch.setattr(planner, "LARGE_FILE_BYTES", 65536)
     with pytest.raises(TreeError, match="^/many: has .* need the feature large_dir"):
         ext4writer.plan(many_names(300), Spec(features="^resize_inode"))
@@ -77,7 +77,7 @@ def test_a_directory_of_two_gib_needs_large_dir(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_index_of_three_levels(tmp_path: Path) -> None:
-    """With large_dir; without it the names are too many."""
+    """It needs large_dir; there are too many names for two levels."""
     tree = many_names(47_000)
     spec = {"block_size": 1024, "free": 1 << 20}
     with pytest.raises(
@@ -103,7 +103,7 @@ def test_an_index_of_three_levels(tmp_path: Path) -> None:
     assert "Links: 47001" in found
 
 
-@pytest.mark.judged("quick")  # e2fsck -fy makes an index for what has none
+@pytest.mark.judged("quick")  # e2fsck -fy adds indexes where there are none
 def test_each_directory_has_its_own_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = Tree()
     for folder in ("plain", "tea", "linear"):
@@ -112,7 +112,7 @@ def test_each_directory_has_its_own_rules(tmp_path: Path, monkeypatch: pytest.Mo
             tree.file(f"{folder}/{number:04}{'n' * 60}", b"")
 
     def rulebook(_: object, usual: DirectoryRules) -> DirectoryRulebook:
-        # Directories follow each other depth first: the root, lost+found, then these.
+        # Directories come depth first: the root, lost+found, then these.
         others = {2: usual._replace(max_levels=0), 4: usual._replace(hash_version=DX_HASH_TEA)}
         return DirectoryRulebook(usual, others)
 
@@ -147,7 +147,7 @@ def large_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     "features", ["metadata_csum", "^metadata_csum", "^metadata_csum,^dir_index"]
 )
 def test_blocks_of_64_kib(features: str, large_blocks: Any, tmp_path: Path) -> None:
-    """Their length does not fit 16 bits as it is, where an entry or an empty block fills one."""
+    """A length of 64 KiB does not fit 16 bits, so records of a whole block encode it."""
     tree = Tree()
     tree.directory("empty")
     tree.directory("many")

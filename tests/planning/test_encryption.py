@@ -1,4 +1,4 @@
-"""Empty directories with a policy of fscrypt; a guest's kernel uses some in tests/guest."""
+"""Empty directories with an fscrypt policy. In tests/guest, a guest's kernel uses some."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features that change where things lie, or nothing but a flag: fsck, the kernel and growth."""
+"""Features that move metadata or only set a flag: e2fsck, the kernel and growth."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def sample() -> Tree:
 
 
 def assert_right(image: Path, spec: Spec, tree: Tree | None = None) -> Layout:
-    """Write an image and let e2fsck, the check of this library and the promises judge it."""
+    """Write an image; e2fsck, our check and the promises judge it."""
     layout = ext4writer.write_image(tree or sample(), image, spec)
     judge(image, "quick")
     with open_image(image) as opened:
@@ -67,7 +67,7 @@ def assert_right(image: Path, spec: Spec, tree: Tree | None = None) -> Layout:
 
 
 def assert_usable(image: Path, spec: Spec, tree: Tree | None = None) -> None:
-    """Let the kernel read all of an image, write to it and delete from it."""
+    """Have the kernel read all of an image, write to it and delete from it."""
     require_root()
     with mounted(image, rw=True) as point:
         assert_tree_equal(tree or sample(), point, spec)
@@ -104,7 +104,7 @@ def test_sparse_super2_of_a_given_size_with_a_random_policy(tmp_path: Path) -> N
 @pytest.mark.parametrize("reserve", [False, True])
 @pytest.mark.parametrize("backups", [0, 1, 2])
 def test_sparse_super2_grows_offline(tmp_path: Path, backups: int, reserve: bool) -> None:
-    """resize2fs 1.47.0 leaves the blocks of a single backup marked, in images of mke2fs as well."""
+    """resize2fs 1.47.0 leaves the blocks of a single backup in use, in images of mke2fs as well."""
     image = tmp_path / "image"
     features = TWO_SUPERS.with_("resize_inode") if reserve else TWO_SUPERS
     spec = Spec(features=features, num_backup_sb=backups, block_size=1024, free=4 * MIB)
@@ -120,8 +120,8 @@ def test_sparse_super2_grows_offline(tmp_path: Path, backups: int, reserve: bool
 def test_a_used_block_after_a_backup_that_moves(tmp_path: Path, size: int, backups: int) -> None:
     """resize2fs frees it, in images of mke2fs as well; e2fsck marks it again, and nothing is lost.
 
-    Without flex_bg the block bitmap of the group lies there (clear_sparse_super2_last_group in
-    resize/resize2fs.c takes the number of blocks with the superblock, from behind it on).
+    Without flex_bg, the group's block bitmap is there: clear_sparse_super2_last_group in
+    resize/resize2fs.c counts the superblock's block too, but starts after it.
     """
     image = tmp_path / "image"
     features = TWO_SUPERS.without("flex_bg")
@@ -151,7 +151,7 @@ def test_a_used_block_after_a_backup_that_moves(tmp_path: Path, size: int, backu
 def test_where_backups_of_sparse_super2_lie_after_growth(
     tmp_path: Path, size: int, backups: int, before: str | None, after: str | None
 ) -> None:
-    """From one, two or three groups of 8 MiB to eight, without any repair."""
+    """Grow from one, two or three groups of 8 MiB to eight, without a repair."""
     image = tmp_path / "image"
     spec = Spec(features=TWO_SUPERS, num_backup_sb=backups, block_size=1024, size=size * MIB)
     assert_right(image, spec)
@@ -187,7 +187,7 @@ FAR = b"near" * 1000 + bytes(80 * MIB) + b"far" * 3000
 
 
 def holes() -> Tree:
-    """Files whose maps have all three levels, with holes on each of them."""
+    """Files whose block maps have all three levels, with holes on each level."""
     noise = random.Random(8).randbytes
     tree = sample()
     tree.file("fine", b"".join(noise(4096) + bytes(4096 * 3) for _ in range(300)))
@@ -243,7 +243,7 @@ def test_block_maps_grow_offline(tmp_path: Path) -> None:
 
 
 def test_the_longest_file_of_a_block_map(tmp_path: Path) -> None:
-    """All that three levels reach, and no byte more."""
+    """The three levels reach this far, and not a byte further."""
     most = (12 + 256 + 256**2 + 256**3) * 1024
     content = tmp_path / "content"
     with content.open("wb") as file:
@@ -281,7 +281,7 @@ LARGE_BLOCKS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", LARGE_BLOCKS)
 def test_blocks_larger_than_pages(tmp_path: Path, name: str) -> None:
-    """No kernel of these machines mounts them, so fuse2fs reads what is there."""
+    """The kernels here cannot mount them, so fuse2fs reads them."""
     image = tmp_path / "image"
     spec = Spec(**LARGE_BLOCKS[name])
     tree = sample()

@@ -1,4 +1,4 @@
-"""Groups, backups, bitmaps and tables at the borders of the format, and sizes past all disks."""
+"""Groups, backups, bitmaps and tables at the limits of the format, and sizes beyond all disks."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ INODE_UNINIT = "INODE_UNINIT"
 
 
 def features(text: str) -> FeatureSet:
-    """The default features changed by ``text``, as ``mke2fs -O`` has it."""
+    """The default features changed by ``text``, in the form of ``mke2fs -O``."""
     return FeatureSet.parse(text, DEFAULT_FEATURES)
 
 
@@ -54,12 +54,12 @@ def group_blocks(geometry: Geometry, group: int) -> int:
 
 
 def noise(size: int, seed: int = 0) -> bytes:
-    """Bytes that are no hole."""
+    """Bytes without a hole."""
     return random.Random(seed).randbytes(size)
 
 
 def some_files() -> Tree:
-    """A small tree of every kind that has blocks."""
+    """A small tree with every kind of file that has blocks."""
     tree = Tree()
     tree.file("file", noise(10_000))
     tree.file("sparse", noise(5000) + bytes(300_000) + b"end")
@@ -72,17 +72,17 @@ def some_files() -> Tree:
 
 
 def check_mounted(image: Path, tree: Tree, spec: Spec) -> None:
-    """The kernel reads back what was put in."""
+    """Assert that the kernel reads back the tree."""
     require_root()
     with mounted(image) as point:
         assert_tree_equal(tree, point, spec)
 
 
-# -- the groups, as dumpe2fs and the bytes have them ---------------------------------------------
+# -- the groups, as dumpe2fs and the bytes show them ---------------------------------------------
 
 
 def check_groups(image: Path, layout: Layout) -> list[debugfs.Group]:
-    """Assert that in each group counts, bitmaps, padding and flags agree; return the groups."""
+    """Assert that counts, bitmaps, padding and flags agree in each group; return the groups."""
     geometry, groups = plan_of(layout).geometry, debugfs.groups(image)
     assert len(groups) == geometry.groups
     superblock = debugfs.superblock(image)
@@ -107,7 +107,7 @@ def check_groups(image: Path, layout: Layout) -> list[debugfs.Group]:
         assert (INODE_UNINIT in group.flags) is (lazy and not used)
         assert ("ITABLE_ZEROED" in group.flags) is lazy
         if BLOCK_UNINIT in group.flags:
-            # As mke2fs 1.47.1 and later have it: a repair from a backup trusts no such flag.
+            # As in mke2fs 1.47.1 and later: a repair from a backup does not trust such flags.
             assert lazy and not group.backup and group.number != geometry.groups - 1
             assert group.free_blocks == group_blocks(geometry, group.number)
         backup = group.number and geometry.format.has_super(group.number)
@@ -121,7 +121,7 @@ def count(ranges: list[tuple[int, int]]) -> int:
 
 
 def check_padding(image: Path, layout: Layout) -> None:
-    """In every bitmap that is written, the bits after the last block or inode are ones."""
+    """In every bitmap that is written, the bits past the last block or inode are ones."""
     geometry, size = plan_of(layout).geometry, layout.block_size
     with open(image, "rb") as file:
         superblock = raw.read_superblock(file)
@@ -141,7 +141,7 @@ def check_padding(image: Path, layout: Layout) -> None:
 
 
 def group_bytes(block_size: int, groups: int = 1) -> int:
-    """Bytes of this number of whole groups."""
+    """The size in bytes of this number of full groups."""
     first = 1 if block_size == 1024 else 0
     return (first + groups * 8 * block_size) * block_size
 
@@ -181,7 +181,7 @@ def test_sizes(make_image: MakeImage, block_size: int, size: int) -> None:
     geometry = plan_of(layout).geometry
     check_groups(image, layout)
     check_mounted(image, tree, spec)
-    # Nothing is left unused but a group that cannot be, as mke2fs has it.
+    # As with mke2fs, only a last group that is too small stays unused.
     tail = size // block_size - geometry.blocks_count
     if tail:
         least = last_group_minimum(
@@ -197,7 +197,7 @@ def test_sizes(make_image: MakeImage, block_size: int, size: int) -> None:
 @pytest.mark.parametrize("block_size", [1024, 4096])
 @pytest.mark.parametrize("flex", ["flex_bg", "^flex_bg"])
 def test_last_group_has_its_least_size(make_image: MakeImage, block_size: int, flex: str) -> None:
-    """With a backup and without: one block less and the group is not there."""
+    """With a backup and without: with one block less, the group does not exist."""
     spec = Spec(block_size=block_size, features=features(flex), free_inodes=100, grow_to=0)
     for groups in (2, 3, 4):
         whole = replace(spec, size=group_bytes(block_size, groups))
@@ -215,10 +215,10 @@ def test_last_group_has_its_least_size(make_image: MakeImage, block_size: int, f
             check_groups(make_image(Tree(), layout.spec), layout)
 
 
-@pytest.mark.judged("quick")  # e2fsck would make /lost+found, and there is no room
+@pytest.mark.judged("quick")  # e2fsck would create /lost+found, for which there is no space
 @pytest.mark.parametrize("block_size", [1024, 2048, 4096])
 def test_smallest_image_of_all(make_image: MakeImage, block_size: int) -> None:
-    """Full to the last block, with fewer blocks than mke2fs would ever take."""
+    """It is full to the last block, with fewer blocks than mke2fs accepts."""
     spec = Spec(free=0, free_inodes=0, block_size=block_size, lost_and_found=False)
     layout = ext4writer.plan(Tree(), spec)
     assert layout.size_bytes <= 36 * KIB
@@ -231,7 +231,7 @@ def test_smallest_image_of_all(make_image: MakeImage, block_size: int) -> None:
 
 
 def powers_below(count: int) -> list[int]:
-    """The groups that hold a superblock, by the words of the documentation."""
+    """The groups with a superblock, by the documentation's definition."""
     found = {0, 1}
     for base in (3, 5, 7):
         found |= {base**exponent for exponent in range(1, 20)}
@@ -243,7 +243,7 @@ def powers_below(count: int) -> list[int]:
 def test_sparse_super_backups(
     make_image: MakeImage, monkeypatch: pytest.MonkeyPatch, block_size: int, checksums: str
 ) -> None:
-    """Groups 0, 1 and the powers of 3, 5 and 7; e2fsck takes each for the first."""
+    """Groups 0, 1 and the powers of 3, 5 and 7; e2fsck can start from each."""
     monkeypatch.setattr(fsck, "BACKUP_RUNS_MAX", 100)
     groups = 85
     spec = Spec(
@@ -264,7 +264,7 @@ def test_sparse_super_backups(
             copy = raw.read_superblock(file, offset)
             assert copy.has_magic is (group in powers_below(groups))
     if checksums:
-        # Without flags for groups that were never used, each copy is as good as the first.
+        # Without flags for unused groups, each copy is as good as the first.
         for group in powers_below(groups)[1:]:
             block = str(plan_of(layout).geometry.group_first_block(group))
             verdict = e2fsck(image, "-n", "-b", block, "-B", str(block_size))
@@ -290,7 +290,7 @@ def test_backup_in_every_group_without_sparse_super(
 
 
 def test_file_system_is_restored_from_a_backup(make_image: MakeImage, watch: Watch) -> None:
-    """With the first group's superblock and descriptors gone, e2fsck makes it whole again."""
+    """Without the first group's superblock and descriptors, e2fsck restores it."""
     require_root()
     tree = some_files()
     spec = Spec(size=100 * MIB, block_size=1024)
@@ -328,7 +328,7 @@ CHANGES = [
 
 
 def combinations() -> Iterator[tuple[str, int, int]]:
-    """Every change with every size of inodes; the size of blocks takes turns."""
+    """Every change with every inode size; the block sizes are used in turn."""
     block_sizes = [1024, 2048, 4096]
     for number, change in enumerate(CHANGES):
         for turn, inode_size in enumerate((128, 256, 512, 1024)):
@@ -357,7 +357,7 @@ def test_features_and_inode_sizes(
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_features_with_several_groups(make_image: MakeImage, change: str) -> None:
-    """Data in three groups of which one begins with a backup; all copies are judged."""
+    """Data in three groups, of which one begins with a backup; all copies are judged."""
     tree = some_files()
     for number in range(10):
         tree.file(f"large-{number}", noise(2_000_000, number))
@@ -372,7 +372,7 @@ def test_features_with_several_groups(make_image: MakeImage, change: str) -> Non
 @pytest.mark.parametrize("groups_per_flex", [1, 2, 8, 16, 64, 1 << 16])
 @pytest.mark.parametrize("groups", [1, 15, 16, 17, 40])
 def test_flex_groups(make_image: MakeImage, groups_per_flex: int, groups: int) -> None:
-    """Bitmaps and tables of a flex group stand at its front, however many groups it has."""
+    """The bitmaps and tables of a flex group are at its front, however many groups it has."""
     tree = some_files()
     spec = Spec(size=group_bytes(1024, groups), block_size=1024, groups_per_flex=groups_per_flex)
     image = make_image(tree, spec, level="quick")
@@ -391,7 +391,7 @@ def test_flex_groups(make_image: MakeImage, groups_per_flex: int, groups: int) -
 
 @pytest.mark.parametrize("checksums", ["metadata_csum", "^metadata_csum,uninit_bg"])
 def test_untouched_groups_are_left_to_the_kernel(make_image: MakeImage, checksums: str) -> None:
-    """Their bitmaps are holes in the image; the kernel makes them when it needs them."""
+    """Their bitmaps are holes in the image; the kernel creates them when it needs them."""
     require_root()
     tree = some_files()
     spec = Spec(size=group_bytes(1024, 40), block_size=1024, features=features(checksums))
@@ -413,7 +413,7 @@ def test_untouched_groups_are_left_to_the_kernel(make_image: MakeImage, checksum
 
 
 def many_files(count: int, content: bytes, folders: int = 1) -> Tree:
-    """``count`` files of the same content, spread over ``folders``."""
+    """``count`` files with the same content, spread over ``folders``."""
     tree = Tree()
     for folder in range(folders):
         directory = Directory()
@@ -424,7 +424,7 @@ def many_files(count: int, content: bytes, folders: int = 1) -> Tree:
 
 
 def test_more_inodes_than_one_group_can_have(make_image: MakeImage) -> None:
-    """60,000 empty files fit one group by their blocks, but not by their inodes."""
+    """60,000 empty files fit one group by blocks, but not by inodes."""
     require_root()
     tree = many_files(60_000, b"", 30)
     spec = Spec(free=0, features=NO_JOURNAL)
@@ -432,7 +432,7 @@ def test_more_inodes_than_one_group_can_have(make_image: MakeImage) -> None:
     geometry = plan_of(layout).geometry
     assert layout.blocks_count - layout.free_blocks < 32768
     assert geometry.groups == 2 and geometry.inodes_per_group > 30_000
-    # The second group is as small as one can be.
+    # The second group has the smallest possible size.
     least = last_group_minimum(
         geometry.format, 2, geometry.inode_table_blocks, geometry.reserved_gdt_blocks
     )
@@ -445,7 +445,7 @@ def test_more_inodes_than_one_group_can_have(make_image: MakeImage) -> None:
 
 @pytest.mark.parametrize("inode_size", [128, 256, 1024])
 def test_most_inodes_a_group_can_have(make_image: MakeImage, inode_size: int) -> None:
-    """One bit each in one block, and at most 65,536 less those of a block (ext4.h)."""
+    """One bit each in one block, and at most 65,536 minus the inodes of a block (ext4.h)."""
     features = NO_JOURNAL.without("extra_isize")
     spec = Spec(free=0, inode_size=inode_size, features=features)
     full = ext4writer.plan(Tree(), replace(spec, free_inodes=32768 - 11))
@@ -459,7 +459,7 @@ def test_most_inodes_a_group_can_have(make_image: MakeImage, inode_size: int) ->
 
 @pytest.mark.parametrize("flex", ["flex_bg", "^flex_bg"])
 def test_tables_fill_more_than_the_first_group(make_image: MakeImage, flex: str) -> None:
-    """A flex group's tables run on into its next groups, around the backups there."""
+    """A flex group's tables continue in its next groups, around the backups there."""
     tree = some_files()
     spec = Spec(free=0, free_inodes=100_000, block_size=1024, features=features(flex))
     image = make_image(tree, spec)
@@ -499,7 +499,7 @@ def test_60_000_tiny_files(make_image: MakeImage) -> None:
 
 @pytest.mark.parametrize("change", ["", "^flex_bg", "^sparse_super,^resize_inode"])
 def test_file_larger_than_a_group(make_image: MakeImage, change: str) -> None:
-    """It is cut where fixed metadata stands, and nowhere else."""
+    """It is split only around fixed metadata."""
     tree = Tree()
     tree.file("first", b"x")
     tree.file("large", noise(50 * MIB))
@@ -532,7 +532,7 @@ def test_file_larger_than_a_group_of_large_blocks(tmp_path: Path, make_image: Ma
 
 
 def test_whole_files_wait_behind_a_backup(make_image: MakeImage) -> None:
-    """A file that would straddle a backup lies after it; small ones fill the gap."""
+    """A file that would straddle a backup is placed after it; small files fill the gap."""
     tree = Tree()
     for number in range(12):
         tree.file(f"{number:02}", noise(3 * MIB, number))
@@ -567,7 +567,7 @@ def test_sizes_of_flex_groups(tmp_path: Path, flex: int) -> None:
 @pytest.mark.judged("quick")
 @pytest.mark.parametrize("change", ["", "meta_bg,^resize_inode", "bigalloc", "^sparse_super"])
 def test_packed_metadata(tmp_path: Path, change: str) -> None:
-    """Before all else, whatever the size of a flex group is."""
+    """It comes first, whatever the size of a flex group."""
     image, tree = tmp_path / "image", some_files()
     words = change + (",^resize_inode" if "^sparse" in change else "")
     spec = Spec(block_size=1024, features=words, free=300 * MIB, packed_meta_blocks=True)
@@ -590,7 +590,7 @@ def test_packed_metadata_needs_flex_bg() -> None:
 
 
 def check_usable(image: Path, tree: Tree, spec: Spec) -> None:
-    """The kernel reads what was put in, writes more, and leaves no fault."""
+    """The kernel reads back the tree, writes more, and leaves no fault."""
     require_root()
     with mounted(image, rw=True) as point:
         assert_tree_equal(tree, point, spec)
@@ -643,7 +643,7 @@ def test_grow_to_reserves_descriptors(make_image: MakeImage) -> None:
 def test_default_reserve_is_that_of_mke2fs(tmp_path: Path, watch: Watch) -> None:
     """1,024 times the size, up to 2^32 blocks."""
     image = tmp_path / "theirs"
-    watch.damaged(image)  # which is not judged here
+    watch.damaged(image)  # not under test here
     for block_size, size in (
         (1024, MIB), (1024, 30 * MIB), (1024, 300 * MIB), (2048, 20 * MIB), (4096, MIB),
         (4096, 64 * MIB), (4096, 3 * GIB), (4096, 100 * GIB),
@@ -673,8 +673,8 @@ def test_reserved_percent(make_image: MakeImage, percent: float) -> None:
 
 
 def tune2fs(image: Path, *options: str) -> None:
-    """Change the image; e2fsck finds nothing before or after."""
-    run(["e2fsck", "-fy", image])  # tune2fs wants it fresh
+    """Change the image with tune2fs; e2fsck finds nothing before or after."""
+    run(["e2fsck", "-fy", image])  # tune2fs requires a fresh check
     run(["tune2fs", *options, image])
     assert_clean(image)
 
@@ -685,7 +685,7 @@ def tune2fs(image: Path, *options: str) -> None:
 def test_tune2fs_rewrites_everything(
     make_image: MakeImage, block_size: int, policy: RandomPolicy | None
 ) -> None:
-    """Every checksum is made anew from our structures, with a new seed and back."""
+    """It recomputes every checksum in our structures, for a new seed and for the old one."""
     tree = some_files()
     for number in range(20):
         tree.file(f"comb-{number}", (b"t" * block_size + bytes(64 * KIB)) * 6)
@@ -737,12 +737,12 @@ def test_resize2fs_changes_the_width_of_descriptors(make_image: MakeImage, flag:
     check_mounted(image, tree, spec)
 
 
-# -- past all disks ------------------------------------------------------------------------------
+# -- beyond all disks -----------------------------------------------------------------------------
 
 
 @pytest.fixture(name="vast")
 def _vast(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory, because a file may be larger there than on most disks."""
+    """A folder in memory, where files may be larger than on most disks."""
     require_root()
     folder = tmp_path / "vast"
     folder.mkdir()
@@ -769,10 +769,10 @@ def vast_tree() -> Tree:
 
 @pytest.mark.parametrize("name", VAST)
 def test_vast_image_is_made_at_once(vast: Path, watch: Watch, name: str) -> None:
-    """What is zero is not written; 25 copies of the descriptors are most of the rest."""
+    """Zeros are not written; 25 copies of the descriptors are most of the rest."""
     size, words = VAST[name]
     image = vast / "image"
-    watch.damaged(image)  # which e2fsck would read for a minute; see below
+    watch.damaged(image)  # e2fsck would read it for a minute; see below
     spec = Spec(size=size, features=features(words))
     started = time.monotonic()
     layout = ext4writer.write_image(vast_tree(), image, spec)
@@ -781,8 +781,8 @@ def test_vast_image_is_made_at_once(vast: Path, watch: Watch, name: str) -> None
     used = image.stat().st_blocks * 512
     space = layout.space
     print(f"{name}: {seconds:.2f} s, {used / MIB:.0f} MiB of disk")
-    # Of inode tables there is one piece, of the journal a block, and of most bitmaps nothing:
-    # one group in 16 holds the metadata of the others, and the kernel cannot make its bitmap.
+    # Stored are one range of inode tables, a block of the journal, and hardly any bitmaps. One
+    # group in 16 holds the metadata of the others, so the kernel cannot create its bitmap.
     known = space["descriptors and backups"] + space["directories"] + space["data"]
     if words != "^metadata_csum":
         assert used < known + space["bitmaps"] // 2 // 16 + MIB
@@ -798,7 +798,7 @@ def test_vast_image_is_made_at_once(vast: Path, watch: Watch, name: str) -> None
 
 
 def test_vast_image_is_made_within_little_memory(vast: Path) -> None:
-    """A gigabyte of address space is enough for 16 TiB."""
+    """One gigabyte of address space is enough for 16 TiB."""
     program = f"""if True:
         import resource
         from ext4writer import Spec, Tree, write_image
@@ -812,7 +812,7 @@ def test_vast_image_is_made_within_little_memory(vast: Path) -> None:
 
 @pytest.mark.parametrize("change", ["", ",meta_bg,^resize_inode"])
 def test_clusters_make_vast_images_small(vast: Path, watch: Watch, change: str) -> None:
-    """20 TiB of 640 groups; the journal lies above 2^32 blocks."""
+    """20 TiB in 640 groups; the journal is above 2^32 blocks."""
     image, tree = vast / "image", some_files()
     watch.damaged(image)  # judged below
     spec = Spec(

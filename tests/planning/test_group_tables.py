@@ -1,4 +1,4 @@
-"""Groups that are like those of mke2fs: what the kernel and e2fsck make of them."""
+"""Groups laid out as by mke2fs: how the kernel and e2fsck use them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def spec_of(options: dict[str, Any]) -> Spec:
 
 
 def flags(image: Path) -> list[str]:
-    """What dumpe2fs shows behind the blocks of each group."""
+    """The flags that dumpe2fs shows after the blocks of each group."""
     shown = run(["dumpe2fs", image]).stdout
     return re.findall(r"^Group \d+: \(.*?\)(.*)", shown, re.MULTILINE)
 
@@ -49,7 +49,7 @@ def flags(image: Path) -> list[str]:
 @pytest.mark.judged("quick")
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_kernel_makes_the_bitmaps_that_are_left_to_it(kind: str, tmp_path: Path) -> None:
-    """It fills groups whose bitmap was never written, beside the backups and tables in them."""
+    """It fills groups whose bitmap was never written, around the backups and tables in them."""
     image, tree, spec = tmp_path / "image", some_files(), spec_of(KINDS[kind])
     ext4writer.write_image(tree, image, spec)
     judge(image, "quick")
@@ -67,7 +67,7 @@ def test_the_kernel_makes_the_bitmaps_that_are_left_to_it(kind: str, tmp_path: P
 
 @pytest.mark.judged("quick")
 def test_tables_that_are_left_to_the_kernel(tmp_path: Path) -> None:
-    """They are zeros in any case; only the flag that says so is missing."""
+    """The tables are zeros in any case; only the flag for that is missing."""
     plain, lazy = tmp_path / "plain", tmp_path / "lazy"
     for image, is_lazy in ((plain, False), (lazy, True)):
         spec = Spec(block_size=1024, size=20 * MIB, lazy_itable_init=is_lazy, uuid="1" * 32)
@@ -95,7 +95,7 @@ def test_it_is_for_an_image_of_a_given_size() -> None:
 
 @pytest.mark.judged("quick")
 def test_a_repair_from_a_backup_loses_nothing(tmp_path: Path) -> None:
-    """The bitmaps that were left out are zeros, which e2fsck sets right."""
+    """The missing bitmaps are zeros, which e2fsck corrects."""
     image, tree, spec = tmp_path / "image", some_files(), spec_of({})
     ext4writer.write_image(tree, image, spec)
     with image.open("r+b") as file:

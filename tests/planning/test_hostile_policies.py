@@ -1,4 +1,4 @@
-"""A policy that answers nonsense gets an error with its name and the method, and never an image."""
+"""A policy with invalid answers causes an error with its name and the method, and no image."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAY_BE_NONE |= {"journal_state", "orphan_state", "mmp_state"}
 
 
 class Evil:
-    """Fails whatever is done to it."""
+    """Fails on any use."""
 
     def __getattribute__(self, name: str) -> Any:
         raise ZeroDivisionError(name)
@@ -45,7 +45,7 @@ class Evil:
 
 
 def made(value: Any) -> Any:
-    """``value``, or an instance of ``Evil``, which pytest cannot name."""
+    """``value``, or an instance of ``Evil``, for which pytest cannot make an id."""
     return Evil() if value is Evil else value
 
 
@@ -82,11 +82,11 @@ HOSTILE: dict[str, Callable[..., Any]] = {
 
 
 def hostile(**members: Any) -> LayoutPolicy:
-    """A policy that leaves nothing as usual, with ``members`` of its own."""
+    """A policy that uses every method, with ``members`` of its own."""
     usual: dict[str, Any] = {"name": "hostile", "sequential": False, "moves_metadata": True}
-    # So that it is asked about shared blocks, and about inodes that were deleted.
+    # This makes the planner ask about shared blocks and deleted inodes.
     usual |= {"xattrs_outside": lambda _: True, "unused_inodes": lambda _, count: 0}
-    # And about equal values of attributes in inodes.
+    # And about equal attribute values in inodes.
     usual |= {"xattr_value_apart": lambda _, size: True}
     kind: type[LayoutPolicy] = type("Hostile", (LayoutPolicy,), {**usual, **members})
     return kind()
@@ -134,7 +134,7 @@ def member(answer: Callable[..., Any]) -> Callable[..., Any]:
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_an_error_names_the_policy_and_its_method(method: str, kind: str) -> None:
     if (kind == "None" and method in MAY_BE_NONE) or (kind != "raises" and method in IN_PLACE):
-        # The usual answer; that it is asked shows in all other kinds.
+        # The usual answer. All other kinds of answers show that the method is called.
         planned(method, hostile(**{method: member(HOSTILE[kind])}))
         return
     if kind == "huge" and method in ("gap", "metadata_gap"):
@@ -316,7 +316,7 @@ FAR = (1 << 32) - 1
 
 
 def test_inodes_that_no_count_of_groups_has_are_refused_at_once() -> None:
-    """s_inodes_count has 32 bits, and each group has a multiple of 8."""
+    """s_inodes_count has 32 bits, and each group has a multiple of 8 inodes."""
     far = hostile(
         inode_numbers=member(lambda count, first: [*range(first, first + count - 1), FAR])
     )

@@ -1,4 +1,4 @@
-"""Files, links and directories inside inodes: who fits, where the bytes lie, who reads them."""
+"""Files, links and directories inside inodes: which fit, where their bytes are, who reads them."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def content(size: int) -> bytes:
 
 
 def sample(most: int) -> Tree:
-    """Files and links of all sizes near ``most``, and directories of all sizes near what fits.
+    """Files and links of all sizes near ``most``, and directories of sizes near the limit.
 
-    Half of them have attributes, which compete for the room.
+    Half of them have attributes, which compete for the space.
     """
     tree = Tree()
     near = (most + step for step in (-61, -60, -36, -4, -3, -1, 0, 1, 4))
@@ -81,7 +81,7 @@ SPECS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", SPECS)
 def test_the_kernel_reads_and_changes_them(name: str, tmp_path: Path) -> None:
-    """It grows files and directories out of their inodes, and adds attributes beside content."""
+    """The kernel grows files and directories out of their inodes, and adds attributes."""
     spec = Spec(features="inline_data", **SPECS[name])
     tree = sample(min(spec.inode_size - 128, 4000))
     image = tmp_path / "image"
@@ -113,7 +113,7 @@ def test_the_kernel_reads_and_changes_them(name: str, tmp_path: Path) -> None:
     [(4096, 256, 128), (1024, 512, 384), (4096, 4096, 3968), (65536, 32768, 4096)],
 )
 def test_who_fits(block_size: int, inode_size: int, most: int) -> None:
-    """As much as the kernel puts there, and beyond 4 KiB as much as it reads."""
+    """As much as the kernel stores inline; beyond 4 KiB, as much as it reads."""
     tree = Tree()
     for size in (0, 60, most, most + 1):
         tree.file(f"{size}", content(size))
@@ -147,7 +147,7 @@ def test_who_fits(block_size: int, inode_size: int, most: int) -> None:
 
 
 def test_a_link_whose_attributes_do_not_fit_lies_in_a_block() -> None:
-    """e2fsck does not look at blocks of attributes of inline links, and would free them."""
+    """e2fsck ignores the attribute blocks of inline links, and would free them."""
     tree = Tree()
     tree.symlink("fits", b"t" * 100, xattrs={b"trusted.a": b"b"})
     tree.symlink("does not", b"t" * 100, xattrs={b"trusted.a": b"b" * 30})
@@ -160,7 +160,7 @@ def test_a_link_whose_attributes_do_not_fit_lies_in_a_block() -> None:
 
 
 def test_quotas_count_what_lies_in_inodes(tmp_path: Path) -> None:
-    """The kernel and e2fsck count inline links differently, so that with quota there are none."""
+    """The kernel and e2fsck count inline links differently, so with quota there are none."""
     image = tmp_path / "image"
     ext4writer.write_image(sample(128), image, Spec(features="inline_data,quota,project"))
     judge(image, "full")

@@ -1,4 +1,4 @@
-"""What moves with the size of inodes and blocks: fields, room for attributes, flags of features."""
+"""What depends on the sizes of inodes and blocks: fields, space for attributes, feature flags."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def noise(size: int) -> bytes:
 
 
 def sizes() -> list[tuple[int, int]]:
-    """Every size of an inode with the least block, and every block with the largest inode."""
+    """Every inode size with the smallest block, and every block size with the largest inode."""
     inodes = [128 << shift for shift in range(6)]
     least = [(max(1024, size), size) for size in inodes]
     blocks = [1024 << shift for shift in range(7)]
@@ -39,7 +39,7 @@ def sizes() -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize(("block_size", "inode_size"), sizes())
 def test_attributes_fill_inode_and_block(block_size: int, inode_size: int, tmp_path: Path) -> None:
-    """To the last byte, and not one byte more."""
+    """They fill it to the last byte, and not one byte more fits."""
     in_inode = max(0, inode_size - 160 - 4 - 4)
     in_block = block_size - 32 - 4
     values = {
@@ -85,7 +85,7 @@ def test_attributes_fill_inode_and_block(block_size: int, inode_size: int, tmp_p
 
 
 def test_extra_isize_is_told_where_inodes_have_it(tmp_path: Path) -> None:
-    """As mke2fs does: sizes follow from the inodes, and the feature is a promise of its own."""
+    """As in mke2fs: sizes follow from the inodes, and the feature is a separate promise."""
     image = tmp_path / "image"
     for inode_size, features, told in (
         (256, DEFAULT_FEATURES, 32),
@@ -118,7 +118,7 @@ def test_many_subdirectories_need_dir_nlink(tmp_path: Path) -> None:
 
 
 def test_files_beyond_2_tib_need_huge_file(tmp_path: Path) -> None:
-    """Without it i_blocks has 32 bits of sectors, and the kernel reads no further."""
+    """Without it, i_blocks counts sectors in 32 bits, and the kernel reads no further."""
     content = tmp_path / "content"
     most = ((1 << 32) - 1) // 8 * 4096
     with content.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Journals that a policy fills: everyone recovers them, and has then what the tree holds."""
+"""Journals filled by a policy: everyone recovers them, and the result equals the tree."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ NEEDS = {"fast-commit": "fast_commit", "fast-commit-names": "fast_commit"}
 
 
 def sample() -> Tree:
-    """Something of each kind of metadata, and content that begins with the journal's magic."""
+    """Every kind of metadata, and content that begins with the journal's magic."""
     tree = Tree()
     for number in range(40):
         tree.file(f"/many/{number:060}", b"%d" % number, parents=True, mode=0o644)
@@ -87,12 +87,12 @@ def built(choice: str | LayoutPolicy, **options: Any) -> tuple[Layout, bytes]:
 def test_everyone_recovers_it(name: str, tmp_path: Path) -> None:
     image = tmp_path / "image"
     spec = spec_for(name)
-    ext4writer.write_image(sample(), image, spec)  # and e2fsck judges it, with and without repairs
+    ext4writer.write_image(sample(), image, spec)  # e2fsck judges it, with and without repairs
     with open_image(image, on_damage=lambda _: None) as opened:
         assert opened.format.needs_recovery
     with open_image(image, replay=True) as opened:
         found = {problem.code for problem in check_image(opened, data=True).problems}
-        # What fast commits do has no place before recovery, so that it is not checked.
+        # The state after fast commits is not in the blocks before recovery, so this is not checked.
         assert found == ({"FAST_COMMITS"} if name in NEEDS else set())
         assert_read(opened)
     require_root()
@@ -103,7 +103,7 @@ def test_everyone_recovers_it(name: str, tmp_path: Path) -> None:
 
 
 def assert_read(image: Image) -> None:
-    """Assert that our own reader, which reads through the journal, sees the tree."""
+    """Assert that our reader, which applies the journal, sees the tree."""
     for path, node in sample().walk():
         found = image.lookup(path, follow=False)
         assert found.mode & 0o7777 == node.mode, path
@@ -118,7 +118,7 @@ def assert_read(image: Image) -> None:
     [{"block_size": 4096, "journal": "4M"}, {"type": "ext3"}, {"features": "fast_commit"}],
 )
 def test_other_formats(options: dict[str, Any], tmp_path: Path) -> None:
-    """ext3 has numbers of 32 bits in its log, and no checksums."""
+    """The log of ext3 has 32-bit block numbers and no checksums."""
     for name in ("journal-revokes:1", "journal-wrap:1"):
         image = tmp_path / name
         spec = spec_for(name, **options)
@@ -257,7 +257,7 @@ OVERRIDES = {
     ("name", "text"), [(name, text) for name, texts in OVERRIDES.items() for text in texts]
 )
 def test_each_part_of_the_log_can_be_changed(name: str, text: str) -> None:
-    """The field has the new value, and what covers it is right: nothing is left to be sealed."""
+    """The field has the new value, and the checksums over it are right: sealing changes nothing."""
     _, data = built(name)
     with open_image(data, on_damage=lambda _: None) as image:
         first = {unit.kind: unit.number for unit in reversed(list(image.units()))}
@@ -269,7 +269,7 @@ def test_each_part_of_the_log_can_be_changed(name: str, text: str) -> None:
 
 @pytest.mark.damaged
 def test_overrides_of_the_log(tmp_path: Path, watch: Watch) -> None:
-    """A change with its checksums is recovered, one without them is not."""
+    """Recovery applies a change with right checksums, and ignores one without."""
     require("e2fsck")
     _, data = built("journal-transactions:2")
     number = next(n for n, kind in opened_journal(data).scanned().blocks if "commit" in kind.value)
@@ -288,11 +288,12 @@ def override(text: str) -> ext4writer.Override:
     return ext4writer.Override.parse(text.removeprefix("!"), reseal=not text.startswith("!"))
 
 
-# -- answers that are not legal --------------------------------------------------------------------
+# -- illegal answers
+# --------------------------------------------------------------------------------
 
 
 class Given(LayoutPolicy):
-    """Answers what a function makes of the room."""
+    """Answers with a function of the room."""
 
     name = "given"
 

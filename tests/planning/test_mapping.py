@@ -1,4 +1,4 @@
-"""Mappings: what is asked for is what is filled, and every run is found again from i_block."""
+"""Mappings: exactly the requested blocks are filled, and i_block leads to every run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORMATS = {size: Format.of(DEFAULT_FEATURES, size, 256) for size in (1024, 4096,
 
 
 def walked(node: bytes, blocks: dict[int, bytes], met: list[int]) -> Iterator[MappedRun]:
-    """The runs below a node, by what the format says; the tree's own blocks go to ``met``."""
+    """The runs below a node, decoded by the format; the tree's own blocks are added to ``met``."""
     head = EXTENT_HEADER.parse(node)
     assert head["eh_magic"] == 0xF30A
     assert isinstance(head["eh_entries"], int) and isinstance(head["eh_max"], int)
@@ -67,7 +67,7 @@ MAPS = {size: Format.of(TYPES["ext2"], size, 128) for size in (1024, 4096)}
 
 
 def mapped(words: bytes, level: int, first: int, blocks: dict[int, bytes]) -> dict[int, int]:
-    """Where each block of a file lies, by what the words of one level of a block map say."""
+    """The position of each block of a file, by one level of a block map."""
     found: dict[int, int] = {}
     for number, (word,) in enumerate(struct.iter_unpack("<I", words)):
         if word and not level:
@@ -132,11 +132,11 @@ def test_plain_runs_of_block_maps() -> None:
 
 
 def test_the_longest_file_of_a_block_map() -> None:
-    """The kernel's limits, as Documentation/filesystems/ext2.rst lists them for 1 to 4 KiB."""
+    """The kernel's limits for 1 to 4 KiB, as listed in Documentation/filesystems/ext2.rst."""
     huge = TYPES["ext2"].with_("huge_file")
     reached = 12 + 256 + 256**2 + 256**3
     assert mapping_of(Format.of(TYPES["ext2"], 1024, 128)).max_blocks == reached
-    # With huge_file off, i_blocks counts 2 TiB, the map's own blocks among them.
+    # Without huge_file, i_blocks counts up to 2 TiB, including the map's own blocks.
     most = mapping_of(Format.of(TYPES["ext2"], 4096, 128)).max_blocks
     own = 1 + (1 + 1024) + 1 + 511 + 522_751
     assert 0 <= (1 << 29) - 1 - most - own < 2048

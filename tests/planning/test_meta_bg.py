@@ -1,4 +1,4 @@
-"""meta_bg: descriptors in the groups that they describe, and what that does to growth."""
+"""meta_bg: descriptors are in the groups that they describe, and growth needs no reserve."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SPECS: dict[str, dict[str, Any]] = {
         "size": (1 + 33 * 8192) * 1024,
         "inode_size": 128,
     },
-    # 32 descriptors in a block: groups 0 to 31 are described after the superblocks.
+    # A block holds 32 descriptors: those of groups 0 to 31 follow the superblocks.
     "two kinds": {
         "features": META_BG + ",^64bit",
         "block_size": 1024,
@@ -103,7 +103,7 @@ def test_growth_needs_no_reserve() -> None:
     spec = Spec(features=META_BG, grow_to=1 << 50, inode_ratio=0)
     layout = ext4writer.plan(Tree(), spec)
     assert not layout.losses and layout.space["reserved for growth"] == 0
-    # As far as s_inodes_count reaches.
+    # Up to the limit of s_inodes_count.
     per_group = plan_of(layout).geometry.inodes_per_group
     assert layout.grow_to_bytes == ((1 << 32) - 1) // per_group * 128 * MIB
 
@@ -119,7 +119,7 @@ def test_what_excludes_each_other() -> None:
 
 
 def test_descriptors_that_would_fill_a_group(tmp_path: Path) -> None:
-    """As in mke2fs, they go into metagroups then, and there is no reserve."""
+    """As in mke2fs, they are then placed in metagroups, and nothing is reserved."""
     image = tmp_path / "image"
     spec = Spec(block_size=1024, desc_size=1024, size=49 * GIB)
     layout = assert_right(image, spec)
@@ -161,7 +161,7 @@ def test_sizes_of_descriptors() -> None:
 @pytest.mark.parametrize("first_meta_bg", [0, 1, 3])
 @pytest.mark.parametrize("sizes", [(1024, 64), (1024, 512), (1024, 1024), (4096, 64)])
 def test_what_groups_begin_with(features: str, first_meta_bg: int, sizes: tuple[int, int]) -> None:
-    """The sums and lists that are fast say the same as each group by itself."""
+    """The fast sums and lists agree with the values for each single group."""
     spec = Spec(features=features)
     block_size, desc_size = sizes
     fmt = Format.of(
@@ -181,7 +181,7 @@ def test_what_groups_begin_with(features: str, first_meta_bg: int, sizes: tuple[
 
 
 def copies_of_descriptor(image: Path, group: int) -> list[dict[str, int]]:
-    """What each copy of the descriptor of ``group`` says."""
+    """The content of each copy of the descriptor of ``group``."""
     with open_image(image) as opened:
         fmt, record = opened.format, opened.desc_record
         block, place = divmod(group, fmt.descs_per_block)
@@ -191,7 +191,7 @@ def copies_of_descriptor(image: Path, group: int) -> list[dict[str, int]]:
 
 
 def test_an_override_reaches_the_copies_of_a_metagroup(tmp_path: Path) -> None:
-    """Group 17 is described in the groups 16, 17 and 31."""
+    """The descriptor of group 17 is in the groups 16, 17 and 31."""
     image = tmp_path / "image"
     spec = Spec(features=META_BG, block_size=1024, size=300 * MIB)
 
@@ -202,7 +202,7 @@ def test_an_override_reaches_the_copies_of_a_metagroup(tmp_path: Path) -> None:
     for index, expected in (("17", [5, 0, 0]), ("17:31", [0, 0, 5]), ("17:17", [0, 5, 0])):
         copies = overridden(f"group_desc[{index}].bg_used_dirs_count=5")
         assert [copy["bg_used_dirs_count"] for copy in copies] == expected
-    # The checksum of a bitmap lies in each copy.
+    # Each copy contains the checksum of a bitmap.
     first, *others = overridden("block_bitmap[17].8100=1")
     assert others == [first, first]
     assert all(code.startswith("0x0500") for code in problems(image))

@@ -1,4 +1,4 @@
-"""What multi-mount protection says of earlier hosts: everyone goes on after that."""
+"""What multi-mount protection records about earlier hosts: everyone can continue afterwards."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.judges.compare import assert_tree_equal
 from tests.judges.kernel import mounted
 from tests.judges.tools import require, require_root, run
 
-# A repair of what a host left would wait for it.
+# A repair would wait because of the host that left it.
 pytestmark = pytest.mark.judged("quick")
 
 TREE = Tree()
@@ -35,7 +35,7 @@ def test_everyone_goes_on_after_it(name: str, tmp_path: Path) -> None:
     with open_image(image) as opened:
         assert not check_image(opened).problems
     require_root()
-    # The kernel waits for a host that went away before it writes, some 20 seconds.
+    # The kernel waits some 20 seconds for the earlier host before it writes.
     with mounted(image, rw=name != "mmp-crashed", options="noatime") as point:
         assert_tree_equal(TREE, point, spec)
 
@@ -56,7 +56,7 @@ def test_what_they_say(tmp_path: Path) -> None:
 
 
 class Given(LayoutPolicy):
-    """Answers what it is given."""
+    """Answers with a given value."""
 
     name = "given"
 

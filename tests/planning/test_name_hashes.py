@@ -1,4 +1,4 @@
-"""How names are hashed and compared: every hash, and directories that ignore case."""
+"""How names are hashed and compared: every hash version, and casefolded directories."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_subdirectories_ignore_case_too_if_a_rule_says_so(tmp_path: Path) -> Non
     assert flagged == {b"/Media", b"/Media/Photos", b"/Media/Photos/Old", b"/Exact"}
     # A setting of one source adds the feature, too.
     assert "casefold" in report("plan", f"{source},casefold=Exact", "--json")["features"]
-    # A tree of an image has the flags, too.
+    # A tree read from an image has the flags, too.
     again = tmp_path / "again"
     done = command("build", image, "-o", again)
     assert done.returncode and "/Exact: the inode flag casefold needs" in done.stderr
@@ -222,7 +222,7 @@ def test_the_rule_reaches_the_root_and_all_below() -> None:
 
 @pytest.mark.damaged
 def test_the_check_is_as_strict_as_e2fsck(tmp_path: Path) -> None:
-    """Names that are one in another case, written as if the directory did not ignore case."""
+    """Names that fold alike, written as if the directory were case-sensitive."""
     for flags in ("", "strict"):
         image = tmp_path / f"image{flags}"
         tree = folding(["Name", "name", b"\xff"], flags="none")
@@ -250,7 +250,7 @@ def test_the_check_is_as_strict_as_e2fsck(tmp_path: Path) -> None:
 def test_any_names(
     tmp_path_factory: pytest.TempPathFactory, names: list[str], hash_alg: str, seed: int
 ) -> None:
-    """What the plan takes, e2fsck with its own tables of Unicode finds in the right order."""
+    """e2fsck, with its own Unicode tables, confirms the order of the names that we accept."""
     tree = Tree()
     tree.directory("fold", flags="casefold")
     kept = {

@@ -30,7 +30,7 @@ FEATURES = {
 
 
 def sample() -> Tree:
-    """A little of all: long and short files, many names, attributes, links."""
+    """A small tree with long and short files, many names, attributes and links."""
     tree = Tree()
     for number in range(120):
         tree.file(f"/many/{number:040}", b"%d" % number, parents=True)
@@ -51,7 +51,7 @@ def spec_for(choice: str, **options: Any) -> Spec:
 def written(choice: str, folder: Path, watch: Any, **options: Any) -> Path:
     image = folder / "image"
     if choice == DEEP:
-        watch.damaged(image)  # e2fsck is asked below, with the option that accepts it
+        watch.damaged(image)  # judged below, by e2fsck with the option that accepts it
     ext4writer.write_image(sample(), image, spec_for(choice, **options))
     return image
 
@@ -106,7 +106,7 @@ LACKING: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def made_with(choice: str | LayoutPolicy, **options: Any) -> tuple[list[Loss], bytes]:
-    """What the image does not keep, and its bytes; it is judged."""
+    """The policy's losses and the bytes of its image, which is judged."""
     chosen = policy(choice) if isinstance(choice, str) else choice
     fixed: dict[str, Any] = {"uuid": UUID(int=1), "hash_seed": UUID(int=2), "block_size": 1024}
     fixed |= {"free": "256K", "journal": "none", **options}
@@ -128,7 +128,7 @@ def test_a_policy_without_a_choice_is_in_the_report(name: str) -> None:
 
 
 def test_a_policy_that_lacks_its_feature_is_in_the_report() -> None:
-    """Though it chooses other things."""
+    """It is reported even if the policy makes other choices."""
     for name, feature, options in (
         ("orphan-file", "orphan_file", {}),
         ("fast-commit", "fast_commit", {"journal": "1M"}),
@@ -144,7 +144,7 @@ def test_orphans_beside_a_quota_are_in_the_report() -> None:
 
 
 class Apart(LayoutPolicy):
-    """Would leave gaps, but files are placed one after the other."""
+    """Requests gaps, but files are placed sequentially."""
 
     name = "apart"
 
@@ -192,7 +192,7 @@ def image_size(folder: Path) -> int:
 
 
 class Nonsense(LayoutPolicy):
-    """Answers what cannot be."""
+    """Gives invalid answers."""
 
     def __init__(self, method: str, answer: int) -> None:
         self.name = "nonsense"

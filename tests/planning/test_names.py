@@ -31,7 +31,7 @@ def fill(directory: Directory, names: Iterator[bytes] | list[bytes]) -> None:
 
 
 def assert_all_found(image: Path, folder: str, names: list[bytes]) -> None:
-    """Look every name up on a cold mount, so that the kernel has to walk the index."""
+    """Look up every name on a cold mount, which makes the kernel walk the index."""
     require_root()
     with mounted(image) as point:
         drop_caches()
@@ -133,7 +133,7 @@ def test_index_of_every_size(
 
 
 def test_two_levels_that_are_full(make_image: MakeImage) -> None:
-    """255-byte names on 1 KiB blocks: three a leaf, so that the second level comes early."""
+    """255-byte names in 1 KiB blocks: three per leaf, so the second level comes early."""
     tree = Tree()
     listed = [(b"%06d" % number).ljust(255, b"n") for number in range(3 * 124 + 1)]
     fill(tree.directory("long"), listed)
@@ -154,7 +154,7 @@ def test_more_than_two_levels_are_refused_by_path() -> None:
 
 
 def colliding_names(seed: UUID) -> tuple[list[bytes], int]:
-    """Two 255-byte names with the same hash, and that hash."""
+    """Two 255-byte names with the same hash, and this hash."""
     words = tuple(int.from_bytes(seed.bytes[at : at + 4], "little") for at in range(0, 16, 4))
     known: dict[int, bytes] = {}
     for start in count(0, 20_000):
@@ -167,7 +167,7 @@ def colliding_names(seed: UUID) -> tuple[list[bytes], int]:
 
 @pytest.mark.parametrize("before", [0, 1, 2, 3, 4, 5])
 def test_hash_collision_over_a_leaf_end(make_image: MakeImage, before: int) -> None:
-    """Three names fit a leaf; sooner or later the two that collide stand in different ones."""
+    """Three names fit a leaf; in some image the colliding two are in different leaves."""
     seed = UUID("01234567-89ab-cdef-0123-456789abcdef")
     pair, major = colliding_names(seed)
     words = tuple(int.from_bytes(seed.bytes[at : at + 4], "little") for at in range(0, 16, 4))
@@ -190,7 +190,7 @@ def test_hash_collision_over_a_leaf_end(make_image: MakeImage, before: int) -> N
 
 @pytest.mark.parametrize("subdirectories", [64_997, 64_998, 64_999, 66_000])
 def test_more_subdirectories_than_links(make_image: MakeImage, subdirectories: int) -> None:
-    """From 65,001 links on a directory says 1 (dir_nlink)."""
+    """With 65,001 links or more, the link count of a directory is 1 (dir_nlink)."""
     require_root()
     tree = Tree()
     folder = tree.directory("full")
@@ -219,7 +219,7 @@ def test_a_million_names(make_image: MakeImage) -> None:
 
 
 def test_deep_folders(make_image: MakeImage) -> None:
-    """Four thousand folders inside each other: nothing recurses."""
+    """Four thousand nested folders: nothing recurses."""
     tree = Tree()
     folder = tree.root
     for _ in range(4000):
@@ -254,7 +254,7 @@ def test_lost_and_found_of_the_source(make_image: MakeImage) -> None:
 
 
 def test_index_after_repair(make_image: MakeImage, tmp_path: Path) -> None:
-    """e2fsck -D rebuilds every index; the names stay."""
+    """e2fsck -D rebuilds every index; the names are unchanged."""
     tree = Tree()
     listed = [b"name-%05d" % number for number in range(3000)]
     fill(tree.directory("many"), listed)

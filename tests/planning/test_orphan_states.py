@@ -1,4 +1,4 @@
-"""Orphans that a policy leaves: everyone deletes or cuts them, and the rest is as in the tree."""
+"""Orphans left by a policy: everyone deletes or truncates them, and the rest equals the tree."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def spec_for(choice: str | LayoutPolicy, **options: Any) -> Spec:
         ),
         ("orphan-file:0", {}),
         ("orphan-file:1", {}),
-        ("orphan-file:2", {"journal": "auto"}),  # which is left out, as the image is small
+        ("orphan-file:2", {"journal": "auto"}),  # left out, as the image is small
     ],
 )
 def test_everyone_recovers_it(choice: str, options: dict[str, Any], tmp_path: Path) -> None:
     image, spec = tmp_path / "image", spec_for(choice, **options)
-    layout = ext4writer.write_image(sample(), image, spec)  # and e2fsck judges it
+    layout = ext4writer.write_image(sample(), image, spec)  # e2fsck judges it
     planned = plan_of(layout).orphans
     assert planned is not None and planned.deleted and planned.truncated
     with open_image(image) as opened:
@@ -77,7 +77,7 @@ def test_everyone_recovers_it(choice: str, options: dict[str, Any], tmp_path: Pa
         try:
             assert_tree_equal(sample(), point, spec)
         except AssertionError as error:
-            # The kernel gives what it cuts new times.
+            # The kernel updates the times of files that it truncates.
             cut = [plan_of(layout).table.path_of(index) for index, _ in planned.truncated]
             for line in str(error).splitlines()[1:]:
                 assert re.match(r"b'(.*?)': [mc]time is", line), line
@@ -108,7 +108,7 @@ def test_where_it_is_not_asked() -> None:
 
 
 class Given(LayoutPolicy):
-    """Answers what it is given."""
+    """Answers with a given value."""
 
     name = "given"
 

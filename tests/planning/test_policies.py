@@ -1,4 +1,4 @@
-"""Every legal choice is legal: e2fsck is silent, and the kernel reads back what was put in."""
+"""Every choice of a policy is legal: e2fsck finds nothing, and the kernel reads back the tree."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.judges.fsck import judge_backups
 from tests.judges.kernel import mounted
 from tests.judges.tools import require_root
 
-# A repair gives every linear directory of three blocks an index, so that it is never idle here.
+# A repair adds an index to every linear directory of three blocks, so it is never idle here.
 pytestmark = pytest.mark.judged("quick")
 
 Item = TypeVar("Item")
@@ -49,7 +49,7 @@ ENTRIES_PER_BLOCK = {1024: 84, 4096: 340}
 
 
 def spec_for(block_size: int, choice: LayoutPolicy | None = None, **options: Any) -> Spec:
-    """A small image whose identity does not depend on the policy."""
+    """A small image with an identity that does not depend on the policy."""
     return Spec(
         block_size=block_size,
         free=256 * KIB,
@@ -62,7 +62,7 @@ def spec_for(block_size: int, choice: LayoutPolicy | None = None, **options: Any
 
 
 def noise(blocks: int, block_size: int = 1024) -> bytes:
-    """Content in which every block differs from every other and none is zero."""
+    """Content without zero blocks in which no two blocks are equal."""
     return b"".join(b"%07d\n" % number * (block_size // 8) for number in range(blocks))
 
 
@@ -119,7 +119,7 @@ def test_random_layout(seed: int, block_size: int, make_image: MakeImage) -> Non
     spec = spec_for(block_size, RandomPolicy(seed))
     image = make_image(TREE, spec)
     judge_backups(image)
-    # The kernel says that unwritten blocks which it has read are data.
+    # The kernel reports unwritten blocks that it has read as data.
     has_unwritten = plan_of(plan(TREE, spec)).demand.unwritten
     assert_reads_back(TREE, image, spec, holes=not has_unwritten)
 
@@ -141,7 +141,7 @@ def test_random_layout_with_other_features(
 
 @pytest.mark.parametrize("seed", [200, 201])
 def test_random_layout_of_a_fixed_size_with_a_journal(seed: int, make_image: MakeImage) -> None:
-    """Several groups, and all the free blocks of them to leave gaps in."""
+    """Several groups, and all their free blocks available for gaps."""
     spec = replace(spec_for(1024, RandomPolicy(seed)), size=40 << 20, journal="auto")
     image = make_image(TREE, spec)
     assert image.stat().st_size == 40 << 20
@@ -172,7 +172,7 @@ def test_different_seeds_different_bytes() -> None:
 
 
 def test_identity_follows_the_seed() -> None:
-    """Without a UUID of its own, each random image has another one."""
+    """Without a given UUID, each random image has a different one."""
     spec = replace(spec_for(1024), uuid=None, hash_seed=None)
     layouts = [plan(TREE, replace(spec, policy=RandomPolicy(seed))) for seed in SEEDS]
     layouts.append(plan(TREE, spec))
@@ -181,7 +181,7 @@ def test_identity_follows_the_seed() -> None:
 
 
 def leaf_lengths(extents: Sequence[TreeExtent]) -> list[int]:
-    """How many extents each leaf of a tree holds."""
+    """The number of extents in each leaf of a tree."""
     counts: list[int] = []
     before: TreeExtent | None = None
     for extent in extents:
@@ -204,7 +204,7 @@ def xattr_block(image: Path, path: str) -> int:
 
 
 def crossings(image: Path) -> set[str]:
-    """The boundaries of the format that an image of the small tree lies past."""
+    """The boundaries of the format that an image of the small tree crosses."""
     seen = set()
     for name in ("one", "five", "odd", "ninety", "more", "many", "holes"):
         extents = debugfs.ex(image, f"/files/{name}")
@@ -277,7 +277,7 @@ def test_random_layouts_cross_the_boundaries(make_image: MakeImage) -> None:
 
 
 def test_random_numbers_are_splitmix64() -> None:
-    """The first outputs for the seed 1234567, as they are published everywhere."""
+    """The first outputs for the seed 1234567, as published."""
     chosen = RandomPolicy(1234567)
     assert chosen.leaf_bytes(1 << 64) == 3203168211198807973
     assert chosen.leaf_bytes(1 << 64) == 4593380528125082431
@@ -321,11 +321,11 @@ def test_text_that_names_no_policy(text: str) -> None:
     assert raised.value.option == "policy"
 
 
-# -- policies of one's own -------------------------------------------------------------------------
+# -- policies defined here ------------------------------------------------------------------------
 
 
 class Scattered(LayoutPolicy):
-    """Blocks one by one, each before the one that it follows, so that no two make one extent."""
+    """Places blocks one by one in descending order, so that no two form one extent."""
 
     name = "scattered"
     sequential = False
@@ -373,7 +373,7 @@ def test_extent_tree_at_its_turns(block_size: int, extents: int, make_image: Mak
 
 
 def test_extent_tree_of_depth_three(make_image: MakeImage) -> None:
-    """28,224 extents fill two levels of 1 KiB blocks; this is a few more."""
+    """28,224 extents fill two levels of 1 KiB blocks; this is slightly more."""
     extents = 4 * 84 * 84 + 100
     tree, spec = one_file(extents, 1024), spec_for(1024, Scattered())
     image = make_image(tree, spec)
@@ -391,7 +391,7 @@ def test_everything_scattered(make_image: MakeImage) -> None:
 
 
 class OnePerBlock(Scattered):
-    """Directories as large as they can be: one entry to a block."""
+    """Makes directories as large as possible, with one entry per block."""
 
     name = "one per block"
 
@@ -415,7 +415,7 @@ def directory_of(count: int, name: Callable[[int], bytes] = b"%d".__mod__) -> Tr
 def test_leaves_of_one_entry(
     block_size: int, count: int, levels: int, make_image: MakeImage
 ) -> None:
-    """As many leaves as names, up to the last that the root can point at and beyond."""
+    """The number of leaves equals that of names, up to the root's limit and past it."""
 
     class Always(OnePerBlock):
         def indexed(self, blocks: int) -> bool:
@@ -434,7 +434,7 @@ def test_leaves_of_one_entry(
 
 
 class Linear(OnePerBlock):
-    """No index anywhere, and names in an order of their own."""
+    """No indexes, and names in a different order."""
 
     name = "linear"
 
@@ -465,7 +465,7 @@ def test_linear_directories(block_size: int, make_image: MakeImage) -> None:
 
 
 class Indexed(LayoutPolicy):
-    """An index wherever it may be, even over an empty directory."""
+    """Indexes wherever possible, even for an empty directory."""
 
     name = "indexed"
     sequential = False
@@ -484,7 +484,7 @@ def test_index_over_small_directories(block_size: int, make_image: MakeImage) ->
 
 
 class Numbered(LayoutPolicy):
-    """Inode numbers far apart, the last node first."""
+    """Widely spaced inode numbers, in reverse order of the nodes."""
 
     name = "numbered"
 
@@ -508,7 +508,7 @@ def test_inode_numbers(step: int, make_image: MakeImage) -> None:
 
 
 class Outside(LayoutPolicy):
-    """Attributes in blocks."""
+    """Stores attributes in blocks."""
 
     name = "outside"
 
@@ -535,7 +535,7 @@ def test_attributes_outside(shared: bool, make_image: MakeImage) -> None:
 
 
 class Gaps(Scattered):
-    """Three blocks free in front of each piece."""
+    """Leaves three free blocks in front of each piece."""
 
     name = "gaps"
 
@@ -558,7 +558,7 @@ def test_gaps_between_files(make_image: MakeImage) -> None:
 
 
 def test_gaps_are_no_reason_to_grow(make_image: MakeImage) -> None:
-    """No more gaps than the free blocks that were promised anyway."""
+    """Gaps use only the free blocks that were promised anyway."""
 
     def sized(choice: LayoutPolicy, free: int) -> Layout:
         return plan(TREE, replace(spec_for(1024, choice), free=free))
@@ -574,7 +574,7 @@ def test_gaps_are_no_reason_to_grow(make_image: MakeImage) -> None:
 
 
 class Stateful(LayoutPolicy):
-    """Choices that depend on what was asked before; ``fresh`` begins anew."""
+    """Choices that depend on earlier calls; ``fresh`` starts over."""
 
     name = "stateful"
     sequential = False
@@ -608,7 +608,7 @@ def test_policy_that_remembers(make_image: MakeImage) -> None:
 
 
 class Unsteady(LayoutPolicy):
-    """Remembers what was asked, as one that draws from a generator does, and has no ``fresh``."""
+    """Remembers earlier calls, like a policy that draws from a generator, and has no ``fresh``."""
 
     name = "unsteady"
     moves_metadata = True
@@ -629,7 +629,7 @@ def test_a_policy_that_answers_otherwise_later_is_no_corrupt_image() -> None:
 
 
 def lying(method: str, answer: Callable[..., Any], *, sequential: bool = False) -> LayoutPolicy:
-    """A policy with one method that answers what it must not."""
+    """A policy with one method that returns an illegal answer."""
     members = {"name": "lying", "sequential": sequential, method: lambda _, *asked: answer(*asked)}
     kind: type[LayoutPolicy] = type("Lying", (LayoutPolicy,), members)
     return kind()

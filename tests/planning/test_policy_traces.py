@@ -1,4 +1,4 @@
-"""What policies leave in inodes, tables and blocks of directories, as foreign programs see it."""
+"""What policies leave in inodes, tables and directory blocks, as foreign programs show it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.judges.fsck import assert_clean, judge_backups, judge_bytes
 from tests.judges.kernel import mounted
 from tests.judges.tools import require_root
 
-# A repair gives every linear directory of three blocks an index, so that it is never idle here.
+# A repair adds an index to every linear directory of three blocks, so it is never idle here.
 pytestmark = pytest.mark.judged("quick")
 
 HOLES = b"h" * 3000 + bytes(41_000) + b"i" * 700
@@ -124,7 +124,7 @@ def test_times_without_extra_words(tmp_path: Path) -> None:
     assert debugfs.superblock(image)["Required extra isize"] == "4"
     require_root()
     with mounted(image) as point:
-        # debugfs shows fractions only where there is a time of creation
+        # debugfs shows fractions only for inodes with a creation time
         assert (point / "exact").stat().st_mtime_ns == MTIME + 1
         assert (point / "late").stat().st_atime_ns == 1 << 62
 
@@ -160,7 +160,7 @@ def test_nothing_is_uninitialized(tmp_path: Path) -> None:
 
 
 def records(image: Path, path: str) -> Iterator[list[tuple[int, int, bytes]]]:
-    """The (inode, rec_len, name) of each record of each block of a directory."""
+    """The (inode, rec_len, name) of each record in each block of a directory."""
     with open_image(image) as opened:
         inode = opened.lookup(path)
         blocks = [
@@ -175,7 +175,7 @@ def records(image: Path, path: str) -> Iterator[list[tuple[int, int, bytes]]]:
             ino = int.from_bytes(data[at : at + 4], "little")
             found.append((ino, length, data[at + 8 : at + 8 + data[at + 6]]))
             at += length
-        yield found[:-1]  # the tail
+        yield found[:-1]  # without the tail
 
 
 def test_records_longer_than_their_entries(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_metadata_of_several_groups(name: str, features: str, tmp_path: Path, wa
 
 
 class WideGaps(LayoutPolicy):
-    """Metadata that never fits between two groups."""
+    """Requests metadata gaps that never fit between two groups."""
 
     name = "wide-gaps"
     moves_metadata = True
@@ -283,11 +283,11 @@ def test_no_journal_waits_where_no_kernel_may_write(tmp_path: Path) -> None:
             assert opened.format.needs_recovery is waits
 
 
-# -- policies of one's own -------------------------------------------------------------------------
+# -- policies defined here ------------------------------------------------------------------------
 
 
 class Answering(LayoutPolicy):
-    """Gives one answer to one question, and the usual ones to all others."""
+    """Gives one special answer to one question, and the usual ones to all others."""
 
     def __init__(self, method: str, answer: Any, *, sequential: bool) -> None:
         self.name = "answering"
@@ -335,7 +335,7 @@ def test_nonsense_is_an_error_and_never_a_wrong_image(
 
 
 def fill(image: Path, files: int = 20, *, recovers: bool = False) -> None:
-    """Let the kernel write ``files``, and e2fsck judge what it made of the image."""
+    """Have the kernel write ``files``, and e2fsck judge the result."""
     require_root()
     with mounted(image, rw=True, recovers=recovers) as point:
         for each in range(files):
@@ -406,7 +406,7 @@ def test_backups_in_any_groups(count: int, tmp_path: Path, watch: Any) -> None:
 
 
 def journal_runs(image: Path) -> list[tuple[int, int]]:
-    """(first block, length) of each piece of the journal, in its order."""
+    """(first block, length) of each run of the journal, in logical order."""
     return [
         (each.physical, each.last - each.first + 1) for each in debugfs.ex(image, 8) if each.is_leaf
     ]
@@ -437,7 +437,7 @@ def test_a_larger_journal_where_its_size_is_free(tmp_path: Path) -> None:
         image = written("journal-larger:1", tmp_path, journal=journal, free="3M")
         assert sum(length for _, length in journal_runs(image)) in possible
         image.unlink()
-    # A sixteenth of an image of a given size is the most.
+    # At most a sixteenth of an image of a given size.
     image = written("journal-larger:5", tmp_path, journal="auto", size="3M")
     assert sum(length for _, length in journal_runs(image)) == 1024
 
@@ -496,7 +496,7 @@ def test_one_free_entry_in_each_node_of_an_extent_tree(tmp_path: Path) -> None:
     assert len(found) == 1 + 5  # 83 extents in all leaves but the last
 
 
-# -- what the names say ----------------------------------------------------------------------------
+# -- what the names mean ---------------------------------------------------------------------------
 
 
 def many() -> Tree:
@@ -507,7 +507,7 @@ def many() -> Tree:
 
 
 class Look:
-    """What a policy made of the files of one directory, in the order of their names."""
+    """How a policy laid out the files of one directory, in the order of their names."""
 
     def __init__(self, choice: str, folder: Path, features: str = "") -> None:
         self.image = folder / "image"

@@ -1,4 +1,4 @@
-"""Quota files hold what is in use, as e2fsck, debugfs and a kernel that counts on find it."""
+"""Quota files record the usage, as e2fsck, debugfs and a kernel that updates it confirm."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.judged("quick")
 
 
 def sample(projects: bool = False) -> Tree:
-    """Owners with files, holes, long links and shared attribute blocks."""
+    """Owners of files, holes, long links and shared attribute blocks."""
     noise = random.Random(4).randbytes
     tree = Tree()
     for number in range(120):
@@ -50,7 +50,7 @@ def sample(projects: bool = False) -> Tree:
 
 
 def used(image: Path, kind: str) -> dict[int, list[int]]:
-    """id -> [bytes, block soft, block hard, inodes, inode soft, inode hard], as debugfs says."""
+    """id -> [bytes, block soft, block hard, inodes, inode soft, inode hard], from debugfs."""
     rows = re.findall(r"^ *\d[\d ]*$", debugfs.debugfs(image, f"list_quota {kind}"), re.MULTILINE)
     return {int(row.split()[0]): [int(word) for word in row.split()[1:]] for row in rows}
 
@@ -110,7 +110,7 @@ def test_use_is_counted(tmp_path: Path, name: str) -> None:
 
 
 def test_a_wrong_number_is_found(tmp_path: Path) -> None:
-    """So that silence above means something."""
+    """This shows that e2fsck does check the numbers."""
     image = tmp_path / "image"
     ext4writer.write_image(sample(), image, Spec(features="quota"))
     with open_image(image) as opened:

@@ -1,4 +1,4 @@
-"""A policy that draws features too makes images that everyone accepts."""
+"""A policy that also draws features produces images that everyone accepts."""
 
 from __future__ import annotations
 

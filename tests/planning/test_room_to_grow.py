@@ -1,4 +1,4 @@
-"""What growth needs is in the image: inodes in every group, descriptors; whole MiB for cards."""
+"""Images are ready to grow: inodes in every group, descriptors; whole MiB for cards."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ CALM = settings(
 
 
 def one_large_file(size: int = 400 * MIB) -> Tree:
-    """A tree of hardly any inodes for its size, which has no holes."""
+    """A tree without holes and with few inodes for its size."""
     tree = Tree()
     tree.file("/model", lambda: _Ones(size), size=size)
     return tree
 
 
 class _Ones:
-    """A file of ones, which need not lie in memory."""
+    """A file of ones that is not held in memory."""
 
     def __init__(self, size: int) -> None:
         self._left = size
@@ -56,7 +56,7 @@ class _Ones:
 
 
 def inodes(image: Path) -> tuple[int, int, int]:
-    """Inodes in all, in a group, and free ones, as the image itself has them."""
+    """The numbers of inodes, of inodes in a group and of free inodes that an image records."""
     found = debugfs.superblock(image)
     names = ("Inode count", "Inodes per group", "Free inodes")
     total, per_group, free = (int(found[name]) for name in names)
@@ -64,7 +64,7 @@ def inodes(image: Path) -> tuple[int, int, int]:
 
 
 def mke2fs_inodes(folder: Path, size: int, block_size: int, ratio: int) -> int:
-    """Inodes of a file system that mke2fs makes of this size."""
+    """The number of inodes that mke2fs creates for this size."""
     image = folder / "theirs"
     with image.open("wb") as file:
         file.truncate(size)
@@ -162,7 +162,8 @@ def test_large_inodes_leave_room_in_what_grows() -> None:
     assert layout.inodes_per_gib == pytest.approx(GIB // (32 * KIB), rel=0.01)
 
 
-# -- growth without a bound that was named ---------------------------------------------------------
+# -- growth without a stated limit
+# ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("block_size", [1024, 4096])
@@ -178,7 +179,7 @@ def test_the_reserve_is_the_larger_of_two(
     if least and block_size == 4096:
         assert (reserved + 1) * 64 * 128 * MIB >= least
     elif least:
-        assert reserved == 256  # all that the resize inode has room for
+        assert reserved == 256  # all that the resize inode can hold
     else:
         assert reserved == plan_of(plain).geometry.reserved_gdt_blocks
 
@@ -193,7 +194,7 @@ def test_the_reserve_is_the_larger_of_two(
 )
 @CALM
 def test_a_fitted_image_is_a_whole_multiple(tree: Tree, spec: Spec, align: int) -> None:
-    """And no larger than it must be for that, and has what was promised."""
+    """It is no larger than this requires, and keeps its promises."""
     try:
         plain = ext4writer.plan(tree, replace(spec, align=None))
     except SpecError as error:
@@ -207,7 +208,7 @@ def test_a_fitted_image_is_a_whole_multiple(tree: Tree, spec: Spec, align: int) 
         plan_of(plain).geometry.groups,
         plan_of(plain).geometry.reserved_gdt_blocks,
     ) and plan_of(layout).demand.journal_blocks == plan_of(plain).demand.journal_blocks:
-        # The kernel keeps 2% of what is added.
+        # The kernel reserves 2% of what is added.
         assert layout.size_bytes < plain.size_bytes + align + align // 50 + spec.block_size
 
 
@@ -221,7 +222,7 @@ def test_whole_mib_at_the_edges_of_groups(
 
 
 def test_the_file_system_fills_an_aligned_image() -> None:
-    """More descriptors are reserved from 128 blocks on; what is below did not fill a MiB."""
+    """From 128 blocks up, more descriptors are reserved; smaller images did not fill a MiB."""
     spec = Spec(block_size=1024, inode_size=128, free=0, journal="none", align=MIB)
     layout = ext4writer.plan(Tree(), replace(spec, lost_and_found=False))
     assert layout.size_bytes == MIB == layout.blocks_count * 1024
@@ -229,7 +230,7 @@ def test_the_file_system_fills_an_aligned_image() -> None:
 
 @pytest.mark.parametrize("align", ["7G", "1T", "100T"])
 def test_an_image_of_large_units_is_planned_at_once(align: str) -> None:
-    """Trying each count of groups on the way to 100 TiB, 819,200 of them, would take days."""
+    """Trying each number of groups up to 100 TiB, which has 819,200, would take days."""
     layout = ext4writer.plan(Tree(), Spec(align=align, inode_ratio="32K"))
     assert layout.size_bytes == parse_size(align) == layout.blocks_count * layout.block_size
 
@@ -263,5 +264,5 @@ def test_the_report_says_what_growth_brings(tmp_path: Path) -> None:
     assert_clean(image)
     assert inodes(image)[1] == 4096
     assert facts["table_bytes_for_growth"] == (4096 - 1040) * 256
-    # None of it takes any room on a disk.
+    # None of it takes any space on a disk.
     assert image.stat().st_blocks * 512 < MIB

@@ -1,4 +1,4 @@
-"""The size is solved: what is promised is there, and nothing smaller could hold it."""
+"""The size is solved: what is promised is there, and no smaller image could hold it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ NO_JOURNAL = DEFAULT_FEATURES.without("has_journal")
 
 
 def noise(size: int, seed: int = 0) -> bytes:
-    """Bytes that are no hole."""
+    """Bytes without a hole."""
     return random.Random(seed).randbytes(size)
 
 
@@ -70,7 +70,7 @@ def zeros(size: int) -> Tree:
 
 
 def combs(count: int, teeth: int, block_size: int) -> Tree:
-    """Files whose data lies in ``teeth`` single blocks with holes between them."""
+    """Files with ``teeth`` single data blocks and holes between them."""
     tree = Tree()
     tooth = b"t" * block_size + bytes(64 * KIB)
     for number in range(count):
@@ -86,7 +86,7 @@ def promised_inodes(spec: Spec) -> int:
 
 
 def keeps_promise(layout: Layout, spec: Spec) -> bool:
-    """Whether ``layout`` leaves what ``spec`` promises of a fitted image."""
+    """Whether ``layout`` keeps the promises of ``spec`` for a fitted image."""
     fmt = plan_of(layout).format
     withheld = sizing.unavailable_blocks(fmt, layout.blocks_count, spec)
     if spec.reserved_percent and layout.free_blocks < withheld:
@@ -108,7 +108,7 @@ def boundaries(layout: Layout) -> Iterator[int]:
 def assert_nothing_smaller(tree: Tree, spec: Spec, sizes: list[int] | None = None) -> Layout:
     """Assert that the fitted image keeps its promise and that no smaller size does.
 
-    Every multiple of 4 KiB below is tried, or those of ``sizes``. Returns the fitted layout.
+    This tries every multiple of 4 KiB below it, or ``sizes``. Returns the fitted layout.
     """
     spec = replace(spec, free_inodes=promised_inodes(spec))
     layout = ext4writer.plan(tree, spec)
@@ -180,7 +180,7 @@ class _Placements:
 
 
 def test_nothing_is_tried_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a size can hold follows from arithmetic; the tree is placed in the answer alone."""
+    """Arithmetic shows what a size can hold; the tree is placed only in the result."""
     placements = _Placements(monkeypatch)
     for block_size in (1024, 2048, 4096):
         for sizes in ([], [1], [5_000_000], [40_000] * 300, [20_000_000, 1, 2]):
@@ -196,7 +196,7 @@ def test_nothing_is_tried_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @st.composite
 def small_images(draw: st.DrawFn) -> tuple[Tree, Spec]:
-    """A tree and a Spec whose image has at most some hundred KiB."""
+    """A tree and a Spec with an image of at most a few hundred KiB."""
     block_size = draw(st.sampled_from([1024, 2048, 4096]))
     tree = files(draw(st.lists(st.sampled_from([0, 1, 900, 4096, 5000, 30_000]), max_size=10)))
     for number in range(draw(st.integers(0, 2))):
@@ -244,7 +244,7 @@ def test_no_smaller_size_in_several_groups(
     change: str,
     chance: random.Random,
 ) -> None:
-    """The sizes just below, those where a rule of the geometry changes, and some by chance."""
+    """Try the sizes just below, those where a rule of the geometry changes, and random ones."""
     tree, spec = image
     for number, size in enumerate(large):
         tree.file(f"large-{number}", noise(size, number))
@@ -285,20 +285,20 @@ def test_one_inode_more_is_one_block_of_table_more() -> None:
         ext4writer.plan(Tree(), replace(spec, free_inodes=inodes)).size_bytes
         for inodes in range(4 + 16 + 2)
     ]
-    # The ten inodes of the format, the root among them, and /lost+found: five are left of 16.
+    # The ten reserved inodes, with the root, and /lost+found: five of 16 are left.
     at_first = sizes[0]
     assert sizes == [at_first] * 6 + [at_first + 4096] * 16
 
 
 def test_last_group_has_room_for_more_than_its_own_metadata() -> None:
-    """Behind a full group comes nothing or a group with 50 blocks to spare, as mke2fs has it."""
+    """After a full group comes nothing or a group with 50 blocks to spare, as in mke2fs."""
     spec = Spec(block_size=1024, free=0, free_inodes=0, features=NO_JOURNAL, grow_to=0)
     one_group = 1 + 8192
     small = ext4writer.plan(files([1024]), spec)
     used = small.blocks_count - small.free_blocks
     full = ext4writer.plan(files([(1 + one_group - used) * 1024]), spec)
     assert full.blocks_count == one_group and not full.free_blocks
-    # 8,193 blocks are no whole number of 4 KiB; the image is rounded up, the blocks are not.
+    # 8,193 blocks are not a multiple of 4 KiB; the image is rounded up, its block count is not.
     assert full.size_bytes == 8196 * 1024 and full.space["unused tail"] == 3 * 1024
     tree = files([(2 + one_group - used) * 1024])
     layout = ext4writer.plan(tree, spec)
@@ -338,11 +338,11 @@ def test_mke2fs_has_the_same_rule_for_the_last_group(tmp_path: Path, blocks: int
 def test_larger_journal_comes_with_a_larger_image(
     blocks: int, journal: int, larger: int, block_size: int
 ) -> None:
-    """mke2fs's table has steps: just after one an image holds less than just before it."""
+    """mke2fs's table has steps: just past one, an image holds less than just before it."""
     spec = Spec(block_size=block_size, free=0, free_inodes=0, grow_to=0, hole_size=0)
     small = ext4writer.plan(zeros(block_size), spec)
     used = 0
-    for _ in range(3):  # until the groups are as many as there will be
+    for _ in range(3):  # until the number of groups is final
         full = ext4writer.plan(zeros((blocks - 1 - used) * block_size), spec)
         used += full.blocks_count - full.free_blocks - (blocks - 1)
     assert full.blocks_count == blocks - 1 and not full.free_blocks
@@ -360,7 +360,7 @@ def test_larger_journal_comes_with_a_larger_image(
 
 
 def test_blocks_of_extent_trees_count() -> None:
-    """Each file of five pieces needs a block for its tree; those are part of the size."""
+    """Each file of five extents needs an extent block, which is part of the size."""
     spec = Spec(block_size=1024, free=0, free_inodes=0, features=NO_JOURNAL)
     without = ext4writer.plan(combs(40, 4, 1024), spec)
     layout = assert_nothing_smaller(combs(40, 5, 1024), spec)
@@ -370,7 +370,7 @@ def test_blocks_of_extent_trees_count() -> None:
 
 
 def test_given_size_may_be_the_fitted_one() -> None:
-    """Extent trees and gaps between files share what is left; nothing is lost to either."""
+    """Extent trees and gaps between files use the rest; none of it is lost to either."""
     tree = combs(400, 6, 1024)
     for number in range(40):
         tree.file(f"whole-{number}", noise(700 * KIB))
@@ -386,7 +386,7 @@ def test_given_size_may_be_the_fitted_one() -> None:
 
 @pytest.mark.parametrize("free", [15 << 40, (16 << 40) - (1 << 30), 16 << 40, 100 << 40])
 def test_huge_promises_are_solved_at_once(free: int) -> None:
-    """The resize inode counts in 32 bits, and stays away where blocks need more."""
+    """The resize inode has 32-bit block numbers, and is omitted where blocks need more."""
     layout = ext4writer.plan(files([1000]), Spec(free=free))
     assert free <= layout.available_bytes < free + 4096
     wide = layout.blocks_count >= 1 << 32
@@ -448,7 +448,7 @@ for _number in range(40):
 def test_too_small_size_says_by_how_much(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So many bytes more are enough, one block less is not, and the parts are the whole."""
+    """The named number of bytes suffices, one block less does not, and the parts add up."""
     tree, spec = TOO_SMALL[name]
     spec = replace(spec)
 
@@ -471,7 +471,7 @@ def test_too_small_size_says_by_how_much(
     layout = ext4writer.plan(tree, replace(spec, size=enough))
     assert layout.size_bytes == enough
     for part, size in parts.items():
-        if part not in ("free", "inode tables"):  # what is left goes to more inodes
+        if part not in ("free", "inode tables"):  # the rest becomes inodes
             assert layout.space[part] == size
     smaller = enough - spec.block_size
     if smaller >= spec.size:
@@ -508,7 +508,7 @@ def test_given_size_is_the_size_of_the_file(
     layout = ext4writer.plan(tree, spec)
     assert image.stat().st_size == layout.size_bytes == spec.size
     assert layout.space.get("unused tail", 0) == tail % block_size
-    # One inode for each 16 KiB that is free, as mke2fs has it.
+    # As in mke2fs, one inode for each 16 KiB of free space.
     assert layout.free_inodes + 1 >= layout.space["free"] // (16 * KIB)
 
 
@@ -529,7 +529,7 @@ PROMISES = {
     "small groups": Spec(free=2 * MIB, block_size=1024, groups_per_flex=1, grow_to=30 * GIB),
     "large inodes": Spec(free=2 * MIB, block_size=1024, inode_size=1024),
     "torn": Spec(free=MIB, block_size=1024, features=NO_JOURNAL, policy=RandomPolicy(1)),
-    # Of a seed that gives no slot blocks past its end, which would be filled first.
+    # The seed must give no slot blocks past its end, which would be filled first.
     "torn and reserved": Spec(free=3 * MIB, policy=RandomPolicy(3), reserved_percent=12.5),
     "ext3": Spec(free=2 * MIB, block_size=1024, inode_size=128, features=EXT3),
 }
@@ -552,7 +552,7 @@ sync -f .
 
 
 def with_slots(spec: Spec) -> Tree:
-    """A tree of 6 MB, with enough empty files that everyone may write to."""
+    """A tree of 6 MB, with enough empty files that everyone may write."""
     tree = combs(60, 6, spec.block_size)
     for number, size in enumerate([1000, 70_000, 5_000_000]):
         tree.file(f"file-{number}", noise(size, number))
@@ -566,19 +566,19 @@ def fill(folder: Path, size: int, spec: Spec, user: int = 65534) -> None:
     """Write ``size`` bytes with dd, as an ordinary user, into the empty slots of ``folder``."""
     become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
     slot = SLOT_BLOCKS * spec.block_size
-    # From inside the folder, because the way to it is open to the superuser only.
+    # From inside the folder, because only the superuser may traverse its parents.
     run([*become, "sh", "-e", "-c", FILL, "sh", str(size), str(slot)], cwd=folder)
 
 
 def filled(folder: Path) -> int:
-    """How many bytes the slots of ``folder`` hold."""
+    """The number of bytes in the slots of ``folder``."""
     return sum(slot.stat().st_size for slot in folder.iterdir())
 
 
 @pytest.mark.judged("quick")  # e2fsck would index what a policy leaves linear
 @pytest.mark.parametrize("name", PROMISES)
 def test_ordinary_user_writes_the_last_promised_byte(make_image: MakeImage, name: str) -> None:
-    """What is available as mounted is what the plan says; all of it can be written, and no more."""
+    """The mounted image offers what the plan promises: all of it can be written, and no more."""
     require_root()
     spec = PROMISES[name]
     tree = with_slots(spec)
@@ -601,7 +601,7 @@ def test_ordinary_user_writes_the_last_promised_byte(make_image: MakeImage, name
 @pytest.mark.judged("quick")
 @pytest.mark.parametrize("name", ["reserved", "much reserved", "torn and reserved"])
 def test_superuser_writes_what_is_reserved(make_image: MakeImage, name: str) -> None:
-    """When nothing is left for others, all that is reserved is left for the superuser."""
+    """When ordinary users have no space left, the superuser has all that is reserved."""
     require_root()
     spec = PROMISES[name]
     tree = with_slots(spec)
@@ -625,7 +625,7 @@ def test_superuser_writes_what_is_reserved(make_image: MakeImage, name: str) -> 
 def test_image_full_to_its_last_block_can_be_used(
     make_image: MakeImage, block_size: int, large: int
 ) -> None:
-    """With nothing promised nothing is kept back; files can be changed and others be made."""
+    """Without promises, nothing is kept free. Files can still be changed and created."""
     require_root()
     tree = files([5000, 100_000, large])
     spec = Spec(free=0, free_inodes=2, block_size=block_size)
@@ -669,7 +669,7 @@ def test_promised_inodes_can_be_had(
 
 
 class _Linear(LayoutPolicy):
-    """Directories without index, as ``mke2fs -d`` makes them."""
+    """Directories without an index, as ``mke2fs -d`` creates them."""
 
     name = "linear"
 
@@ -678,14 +678,14 @@ class _Linear(LayoutPolicy):
 
 
 def library_copy(folder: Path, *left_out: str) -> Path:
-    """A copy of Python's standard library, into which no modules are compiled meanwhile."""
+    """A copy of Python's standard library, in which no modules get compiled during the test."""
     source = sysconfig.get_path("stdlib")
     ignored = shutil.ignore_patterns("site-packages", "dist-packages", "__pycache__", *left_out)
     return Path(shutil.copytree(source, folder / "library", symlinks=True, ignore=ignored))
 
 
 class _Mke2fs:
-    """What ``mke2fs -d`` leaves free, with the features and the counts of a layout."""
+    """How much ``mke2fs -d`` leaves free, with the features and counts of a layout."""
 
     def __init__(self, source: Path, image: Path, layout: Layout, *, index: bool) -> None:
         journal, odd = divmod(plan_of(layout).demand.journal_blocks * layout.block_size, MIB)
@@ -694,7 +694,7 @@ class _Mke2fs:
             *("mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-d", source),
             *("-b", str(layout.block_size), "-I", str(layout.spec.inode_size)),
             *("-O", f"none,{layout.features}", "-N", str(layout.inodes_count)),
-            # Else the index, and with it the size, would be another one each time.
+            # Otherwise the index, and the size, would differ each time.
             *("-U", str(layout.uuid), "-E", f"hash_seed={layout.hash_seed}"),
             *(["-J", f"size={journal}"] if journal else []),
             image,
@@ -703,7 +703,7 @@ class _Mke2fs:
         self._index = index
 
     def free_blocks(self, blocks: int) -> int:
-        """Free blocks of an image of ``blocks`` blocks; -1 if mke2fs cannot make it."""
+        """Free blocks of an image of ``blocks`` blocks; -1 if mke2fs cannot create it."""
         if run([*self._command, str(blocks)], check=False).returncode:
             return -1
         if self._index and run(["e2fsck", "-fyD", self._image], check=False).returncode > 1:
@@ -724,14 +724,14 @@ class _Mke2fs:
 
 
 def assert_no_larger_than_mke2fs(source: Path, tmp_path: Path, watch: Watch, spec: Spec) -> int:
-    """Compare; return by how many bytes the best image of mke2fs is larger.
+    """Compare sizes; return by how many bytes mke2fs's best image is larger.
 
-    ``mke2fs -d`` makes no indexes, so that e2fsck adds them where ours has some.
+    ``mke2fs -d`` writes no indexes, so e2fsck adds them where ours has some.
     """
     tree = sources.directory(source)
     layout = ext4writer.write_image(tree, tmp_path / "ours", spec)
     index = spec.policy is None and "dir_index" in spec.features
-    watch.damaged(tmp_path / "theirs")  # which is not judged here
+    watch.damaged(tmp_path / "theirs")  # not under test here
     theirs = _Mke2fs(source, tmp_path / "theirs", layout, index=index)
     ours = layout.blocks_count
     best = theirs.least_blocks(layout.free_blocks, ours // 2, ours * 5 // 4)
@@ -749,9 +749,9 @@ def assert_no_larger_than_mke2fs(source: Path, tmp_path: Path, watch: Watch, spe
 
 OLD_FEATURES = FeatureSet.parse("^metadata_csum,^64bit", DEFAULT_FEATURES)
 
-# With an index there is free space, in which e2fsck builds it. Without one and without free space
-# dir_index is left out where blocks are small: e2fsck -fy would want room to index what takes three
-# of them. All have holes as mke2fs makes them, at every block of zeros.
+# An index leaves free space, in which e2fsck builds it. Without an index and free space, small
+# blocks come without dir_index: e2fsck -fy would need space to index a directory of three blocks.
+# All images have holes as mke2fs makes them, at every block of zeros.
 COMPARED = {
     "default": Spec(hole_size=4096, leading_hole=True),
     "linear": Spec(free=0, policy=_Linear(), hole_size=4096, leading_hole=True),
@@ -779,18 +779,18 @@ def test_whole_library_no_larger_than_hand_tuned_mke2fs(
     tmp_path: Path, watch: Watch, name: str
 ) -> None:
     source = library_copy(tmp_path)
-    if name == "default":  # as it is installed, with the modules that were compiled
+    if name == "default":  # as installed, with its compiled modules
         compileall.compile_dir(source, quiet=2)
     less = assert_no_larger_than_mke2fs(source, tmp_path, watch, COMPARED[name])
     print(f"{name}: mke2fs needs {less} bytes more")
 
 
 def test_well_below_resize2fs(tmp_path: Path, watch: Watch) -> None:
-    """Making an image large and shrinking it gives far more than the tree needs."""
+    """Creating a large image and shrinking it leaves far more than the tree needs."""
     source = library_copy(tmp_path, "test", "tests")
     layout = ext4writer.plan(sources.directory(source), Spec(free=0))
     image = tmp_path / "theirs"
-    watch.damaged(image)  # which is not judged here
+    watch.damaged(image)  # not under test here
     run(["mke2fs", "-q", "-t", "ext4", "-m", "0", "-d", source, image, "1G"])
     run(["e2fsck", "-fy", image])
     run(["resize2fs", "-M", image])
@@ -800,7 +800,7 @@ def test_well_below_resize2fs(tmp_path: Path, watch: Watch) -> None:
 
 
 def test_resize2fs_finds_nothing_to_shrink(make_image: MakeImage) -> None:
-    """What is fitted with nothing free keeps its size under ``resize2fs -M``."""
+    """An image fitted with no free space keeps its size under ``resize2fs -M``."""
     image = make_image(files([40_000] * 300), Spec(free=0, free_inodes=0))
     before = image.stat().st_size
     run(["e2fsck", "-fy", image])
@@ -815,7 +815,7 @@ def test_resize2fs_finds_nothing_to_shrink(make_image: MakeImage) -> None:
 @pytest.mark.parametrize("block_size", [1024, 4096])
 @pytest.mark.parametrize("percent", [0, 5])
 def test_a_given_size_keeps_what_is_promised_by_name(block_size: int, percent: float) -> None:
-    """Or it is an error, whose size does and whose amount of free space does too."""
+    """Otherwise an error states a size and an amount of free space that do work."""
     tree = files([400_000] * 20)
     spec = Spec(size=64 * MIB, block_size=block_size, reserved_percent=percent)
     most = ext4writer.plan(tree, replace(spec, free=30 * MIB))
@@ -835,7 +835,7 @@ def test_a_given_size_keeps_what_is_promised_by_name(block_size: int, percent: f
 
 
 def test_fewer_inodes_make_room_for_what_is_promised() -> None:
-    """Plenty of them is only for what was not asked for."""
+    """A surplus of inodes is created only if nothing else is requested."""
     tree = files([1_000_000])
     rich = ext4writer.plan(tree, Spec(size=64 * MIB))
     spec = Spec(size=64 * MIB, free=rich.available_bytes + 8 * KIB)

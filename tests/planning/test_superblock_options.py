@@ -1,4 +1,4 @@
-"""Options that are fields of the superblock: what tune2fs shows of them, and what is refused."""
+"""Options that are superblock fields: what tune2fs shows of them, and what is refused."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_the_kernel_writes_to_what_other_systems_made(system: Any, tmp_path: Pat
 
 
 def test_a_test_file_system_says_so(watch: Watch, tmp_path: Path) -> None:
-    """e2fsck takes the flag away where the kernel is stable, and finds nothing else."""
+    """e2fsck removes the flag if the kernel is stable, and finds nothing else."""
     image = tmp_path / "image"
     watch.damaged(image)
     ext4writer.write_image(Tree(), image, Spec(test_fs=True))
@@ -156,7 +156,7 @@ def test_a_test_file_system_says_so(watch: Watch, tmp_path: Path) -> None:
 
 
 def test_a_default_changes_nothing() -> None:
-    """Neither the default nor the text that stands for it is part of the identity."""
+    """Neither the default nor its textual form is part of the identity."""
     usual = ext4writer.plan(Tree())
     for options in ({"default_mntopts": "acl,user_xattr"}, {"errors": "continue"}):
         assert ext4writer.plan(Tree(), Spec(**options)).uuid == usual.uuid  # type: ignore[arg-type]

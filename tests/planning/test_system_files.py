@@ -1,4 +1,4 @@
-"""Files without a name: one loop places, counts and writes whatever they are."""
+"""Files without a name: one loop places, counts and writes all of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SPECS = {
     "1 KiB": Spec(block_size=1024, size=80 * MIB),
     "policy": Spec(block_size=1024, policy=RandomPolicy(3)),
     "neither": Spec(journal="none", features=DEFAULT_FEATURES.without("resize_inode")),
-    # A journal in two runs at least, around the backup in group 1.
+    # A journal in two or more runs, around the backup in group 1.
     "long journal": Spec(block_size=1024, journal=20 * MIB),
 }
 
@@ -51,7 +51,7 @@ def test_they_take_what_they_say(name: str, tmp_path: Path) -> None:
 def test_one_more_is_one_more_row(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A third one, the inode of a boot loader, needs nothing but to be listed."""
+    """A third one, the boot loader's inode, only needs to be listed."""
 
     def with_another(fmt: Any, groups: int, sizes: Any) -> tuple[SystemFile, ...]:
         another = SystemFile(
@@ -74,7 +74,7 @@ def test_one_more_is_one_more_row(
 
 
 def journal_runs(image: Path) -> list[list[int]]:
-    """The (first block, end) of the runs of the journal, as debugfs lists its blocks."""
+    """The (first block, end) of the journal's runs, as debugfs lists its blocks."""
     runs: list[list[int]] = []
     shown = run(["debugfs", "-R", "blocks <8>", str(image)]).stdout.split()
     for block in (int(word) for word in shown if word.isdigit()):

@@ -1,4 +1,4 @@
-"""Attribute values in inodes of their own: who shares them, who is charged, who reads them."""
+"""Attribute values in separate inodes: who shares them, who is charged, who reads them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def noise(size: int) -> bytes:
 
 
 def sample() -> Tree:
-    """Values of all sizes, on all kinds of files, with others beside them that also need room."""
+    """Values of all sizes, on all kinds of files, next to others that also need space."""
     tree = Tree()
     shared = noise(30_000)
     for size in (100, 1000, 2000, 4000, 4100, 9000, 65535, 65536):
@@ -108,7 +108,7 @@ def test_the_kernel_reads_and_changes_them(name: str, tmp_path: Path) -> None:
     require_root()
     with mounted(image, rw=True, options="noatime") as point:
         assert_tree_equal(tree, point, spec)
-        # Different values: kernels count a value once too often where blocks become equal.
+        # The values differ: kernels count a value once too often when blocks become equal.
         for number, file in enumerate(sorted((point / "f").iterdir())[::2]):
             os.setxattr(file, "user.new", noise(5000 + number))
             os.removexattr(file, "user.v")
@@ -122,7 +122,7 @@ def test_the_kernel_reads_and_changes_them(name: str, tmp_path: Path) -> None:
 
 
 def test_e2fsprogs_moves_and_seals_them_anew(tmp_path: Path) -> None:
-    """Growth, the least size, which moves inodes, and another seed for all hashes of values."""
+    """After growth, shrinking, which moves inodes, and a new seed for the hashes of all values."""
     image = tmp_path / "image"
     ext4writer.write_image(sample(), image, Spec(**SPECS["1K, inline"]))
     os.truncate(image, 200 << 20)
@@ -148,7 +148,7 @@ def test_quotas_count_values_for_each_that_has_them(choice: str, tmp_path: Path)
 
 
 def test_equal_values_share_an_inode() -> None:
-    """Entries in inodes count one by one, and those of a shared block once."""
+    """Each entry in an inode counts, but those of a shared block count once."""
     tree = Tree()
     large, other = noise(20_000), noise(20_001)
     for number in range(5):
@@ -172,7 +172,7 @@ def test_equal_values_share_an_inode() -> None:
 
 
 class ValuesApart(LayoutPolicy):
-    """What does not fit lies in an inode, and each time in another one."""
+    """Stores each value that does not fit in a separate inode."""
 
     name = "values-apart"
 
@@ -181,7 +181,7 @@ class ValuesApart(LayoutPolicy):
 
 
 class SomeApart(SeededPolicy):
-    """Half of all equal values are stored again."""
+    """Stores half of all equal values again."""
 
     name = "some-apart"
 
@@ -190,7 +190,7 @@ class SomeApart(SeededPolicy):
 
 
 def with_equal_values() -> Tree:
-    """Equal values under one name and under two of one file, in the inode and in a block."""
+    """Equal values under one name and under two names of a file, in the inode and in a block."""
     tree = Tree()
     large, other = noise(20_000), noise(20_001)
     for number in range(5):
@@ -203,7 +203,7 @@ def with_equal_values() -> Tree:
 
 
 def value_references(image: Path) -> list[tuple[int, int]]:
-    """Size and references of each inode that holds a value."""
+    """The size and reference count of each inode that holds a value."""
     with open_image(image) as opened:
         assert check_image(opened, data=True).is_clean
         return sorted(
@@ -222,7 +222,7 @@ def test_equal_values_lie_apart_where_a_policy_says_so(tmp_path: Path) -> None:
         judge(image, "quick")
         assert value_references(image) == more + large + other
         assert layout.space["xattr values"] == (5 * len(large + other) + len(more)) * 4096
-        # What is stored again is in no block that is shared.
+        # A value that is stored again is in no shared block.
         assert layout.space["xattr blocks"] == (0 if more else 7 * 4096)
         require_root()
         with mounted(image) as point:

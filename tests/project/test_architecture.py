@@ -1,4 +1,4 @@
-"""docs/architecture.md says what is there: every module, names that exist, what a feature costs."""
+"""docs/architecture.md is true: it lists every module, its names exist, its counts are right."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_names_on_the_page_exist() -> None:
 
 
 def lines_with(*names: str) -> dict[str, int]:
-    """File -> lines of the library that have one of ``names``."""
+    """File -> lines of the library that contain one of ``names``."""
     found: Counter[str] = Counter()
     pattern = re.compile("|".join(rf"\b(?:needs_)?{name}\b" for name in names))
     for path in LIBRARY.rglob("*.py"):

@@ -1,4 +1,4 @@
-"""Two revisions are compared in one run: each in its own environment, alternately, then gone."""
+"""Two revisions are compared in one run, alternately, each in a temporary environment."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def git(repository: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A repository of two revisions, checked out at the second one."""
+    """A repository with two revisions, the second checked out."""
     for program in ("git", "mke2fs", "e2fsck"):
         tools.require(program)
     tools.require_importable("pip", "pip")
@@ -86,12 +86,13 @@ def test_an_earlier_revision_is_timed_beside_this_one(repository: Path) -> None:
         assert [run["round"] for run in of[key]["runs"]] == [0, 1]
         assert all(run["wall"] > 0 and run["memory"] > 0 for run in of[key]["runs"])
         assert of[key]["e2fsck"] == "clean"
-    # Its own files ran, for those that it lacks are missing; and then this one need not run either.
+    # Its own benchmarks ran: they report what it lacks. So the current revision need not run
+    # either.
     assert "ext4writer_cli.mke2fs" in of[f"front@{name}"]["problem"]
     assert "ext4writer.damage" in of[f"whole@{name}"]["problem"]
     assert not of["front"]["runs"]
     assert not of["whole"]["runs"]
-    # By turns: the first one to run in one round is the second in the next.
+    # Alternately: the one that runs first in one round runs second in the next.
     order = [line.split()[-1] for line in done.stderr.splitlines() if line.startswith("  1/2 ")]
     again = [line.split()[-1] for line in done.stderr.splitlines() if line.startswith("  2/2 ")]
     assert (order, again) == ([name, "ext4writer"], ["ext4writer", name])

@@ -1,6 +1,6 @@
-"""What handles many entries handles them as columns: no function of ours is called for each entry.
+"""Code for many entries handles them as columns: it calls none of our functions per entry.
 
-Time depends on the machine, so this counts calls for N files and for 2N.
+Time depends on the machine, so these tests count calls for N files and for 2N.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SPEC = Spec(free=0)
 
 
 def calls(work: Callable[[], Any]) -> tuple[Any, Counter[str]]:
-    """The result of ``work``, and how often it calls each function that is written in Python."""
+    """The result of ``work``, and how often it calls each function written in Python."""
     found: Counter[str] = Counter()
 
     def count(frame: FrameType, event: str, _: object) -> None:
@@ -41,7 +41,7 @@ def calls(work: Callable[[], Any]) -> tuple[Any, Counter[str]]:
 
 
 def stages(folder: Path, files: int, files_in_each: int) -> dict[str, Counter[str]]:
-    """The calls of each stage of an image of ``files`` files, from a folder and from memory."""
+    """The calls in each stage of an image of ``files`` files, from a folder and from memory."""
     tree = Tree()
     for number in range(files):
         directory, name = divmod(number, files_in_each)
@@ -64,7 +64,7 @@ def stages(folder: Path, files: int, files_in_each: int) -> dict[str, Counter[st
 
 @pytest.mark.parametrize("files_in_each", [100, 2 * FILES], ids=["many", "one"])
 def test_no_function_is_called_for_each_entry(files_in_each: int, tmp_path: Path) -> None:
-    stages(tmp_path / "warm", 200, files_in_each)  # modules and tables that are made once
+    stages(tmp_path / "warm", 200, files_in_each)  # load modules and build tables
     few = stages(tmp_path / "few", FILES, files_in_each)
     many = stages(tmp_path / "many", 2 * FILES, files_in_each)
     directories = FILES // files_in_each

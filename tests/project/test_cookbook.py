@@ -1,4 +1,4 @@
-"""The recipes of docs/cookbook do what they say, each run as it stands."""
+"""The recipes of docs/cookbook do what they say; each is run unchanged."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ INDEX = (COOKBOOK / "README.md").read_text()
 
 @pytest.fixture
 def path(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A search path in which ``ext4writer`` is the one of this working copy."""
+    """A search path on which ``ext4writer`` is the one of this working copy."""
     folder = tmp_path_factory.mktemp("bin")
     program = folder / "ext4writer"
     words = " ".join(f"'{word}'" for word in command())
@@ -46,7 +46,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def cook(path: str, tmp_path: Path):
-    """A function that runs a recipe in ``tmp_path`` and returns how it ended."""
+    """A function that runs a recipe in ``tmp_path`` and returns the finished process."""
 
     def run(
         recipe: str, *arguments: str | Path, status: int = 0
@@ -239,7 +239,7 @@ def test_comparing_two_builds(cook, rootfs: Path, tmp_path: Path, path: str) -> 
     [("github-actions.yml", r"- run: \|\n((?: {10}.*\n)+)"), ("gitlab-ci.yml", r" {4}- (.*)\n")],
 )
 def test_snippets_of_ci(page: str, steps: str, rootfs: Path, tmp_path: Path, path: str) -> None:
-    """What installs ext4writer is left out; the test of wheels does that."""
+    """Run them without the lines that install ext4writer; test_distribution.py covers these."""
     text = (COOKBOOK / page).read_text()
     lines = "\n".join(re.findall(steps, text.partition("artifacts:")[0]))
     script = "\n".join(line.strip() for line in lines.splitlines() if "pip install" not in line)
@@ -258,7 +258,7 @@ def test_snippets_of_ci(page: str, steps: str, rootfs: Path, tmp_path: Path, pat
 
 
 class Arguments:
-    """``ctx.actions.args()`` of Bazel, as far as the rule asks."""
+    """``ctx.actions.args()`` of Bazel, with the methods that the rule uses."""
 
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -271,14 +271,14 @@ class Arguments:
 
 
 class Target:
-    """A target of Bazel that makes one file."""
+    """A target of Bazel that produces one file."""
 
     def __init__(self, file: Any) -> None:
         self.files = SimpleNamespace(to_list=lambda: [file])
 
 
 def test_the_rule_for_bazel(rootfs: Path, tmp_path: Path, path: str) -> None:
-    """Starlark is a part of Python; the rule's action is run where Bazel would run it."""
+    """Run the rule as Python, which includes Starlark, and its action where Bazel would run it."""
     make_tar(rootfs, tmp_path / "base.tar")
     make_tar(rootfs, tmp_path / "app.tar")
     attr = SimpleNamespace(
@@ -330,7 +330,7 @@ def test_the_rule_for_bazel(rootfs: Path, tmp_path: Path, path: str) -> None:
 
 @contextmanager
 def serving(script: str, rootfs: Path) -> Iterator[str]:
-    """The address at which a web service answers."""
+    """The address of a web service that serves ``rootfs``."""
     process = subprocess.Popen(
         [sys.executable, COOKBOOK / script, rootfs, "0"],
         env=environment(),
@@ -366,7 +366,7 @@ def test_a_server_of_ranges(rootfs: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def service(rootfs: Path) -> Iterator[str]:
-    """The address at which the web service answers."""
+    """The address of the web service."""
     with serving("web_service.py", rootfs) as address:
         yield address
 
@@ -400,7 +400,7 @@ exec /bin/busybox switch_root -c /dev/console /target /sbin/init
 
 @pytest.mark.qemu
 def test_a_login_prompt(path: str, rootfs: Path, tmp_path: Path) -> None:
-    """A system of busybox takes the place of Debian's, which takes minutes and a network."""
+    """A busybox system stands in for Debian, which would take minutes and a network."""
     tools.require("qemu-system-x86_64")
     busybox = tools.require("busybox")
     kernel = unpacked_kernel()

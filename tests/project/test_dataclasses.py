@@ -1,4 +1,4 @@
-"""Dataclasses that are made late behave as the standard library's; both are made of one text."""
+"""Our late dataclasses behave like those of the standard library; both run the same code."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def made(home: Any, options: str) -> ModuleType:
     module = ModuleType("made_here")
     names = {name: getattr(home, name) for name in ("dataclass", "field", "fields", "replace")}
     vars(module).update(names)
-    sys.modules[module.__name__] = module  # dataclasses, and pickle, look for it there
+    sys.modules[module.__name__] = module  # where dataclasses and pickle look for the module
     exec(TEXT.format(options=options), vars(module))
     return module
 
 
 def told(call: Callable[[], object]) -> object:
-    """What a call returns, as text, or the class and the text of its error."""
+    """The result of a call as text, or the class and text of its error."""
     try:
         answer = call()
     except (AttributeError, TypeError, ValueError) as error:
@@ -199,7 +199,7 @@ def test_named_tuples_behave_as_those_of_typing() -> None:
 
 
 def test_a_named_tuple_has_no_other_field() -> None:
-    """A TypeError, as since Python 3.13; it was a ValueError before."""
+    """It is a TypeError, as since Python 3.13; it was a ValueError before."""
 
     class Pair(late_dataclasses.NamedTuple):
         first: int

@@ -1,7 +1,7 @@
-"""An option of an image is declared once: the Spec has it, and the commands have its flags.
+"""An option of an image is declared once: the Spec declares it, the commands add its flags.
 
-So the rows of a command repeat neither a default, nor a help text, nor the form of a value; what
-they say besides is something else than what the declaration says.
+So the rows of a command repeat no default, help text or value form of the declaration. They state
+only what differs from it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ NOT_IN_THE_COMMAND = {"free_percent", "grow_at_least"}
 
 
 def repetitions(kind: type[Any]) -> Iterator[str]:
-    """Yield what the rows of ``kind`` say although a declaration says it."""
+    """Yield what the rows of ``kind`` repeat from a declaration."""
     for each in fields(kind):
         option = OPTIONS.get(each.name)
         if option is None:
@@ -96,7 +96,7 @@ def test_every_option_of_the_spec_is_an_option_of_the_command() -> None:
 
 
 def rows(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (name, function) of each field of a class that a call makes, wherever it stands."""
+    """Yield (name, function) of each class field that a call creates, anywhere in the file."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ClassDef):
             for line in node.body:
@@ -105,7 +105,7 @@ def rows(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def test_no_module_of_the_command_declares_an_option_of_the_spec() -> None:
-    # --dedupe of the command nix links equal files, and is no option of the Spec.
+    # --dedupe of the command nix links equal files. It is not an option of the Spec.
     other = {("nix/options.py", "dedupe")}
     found = 0
     for path in sorted(COMMAND_LINE.rglob("*.py")):

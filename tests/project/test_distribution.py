@@ -1,4 +1,4 @@
-"""Wheel and sdist: each installs a command and a library that work by themselves."""
+"""The wheel and the sdist each install a command and a library that work on their own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def python(*arguments: str | Path, cwd: Path = ROOT, path: Path | None = None) -> str:
-    """Run Python; ``path`` is all of ours that it finds."""
+    """Run Python; of our code it finds only ``path``."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     if path is not None:
         env["PYTHONPATH"] = str(path)
@@ -31,7 +31,7 @@ def python(*arguments: str | Path, cwd: Path = ROOT, path: Path | None = None) -
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel and the sdist of a copy of this project."""
+    """A folder with the wheel and the sdist, built from a copy of this project."""
     tools.require_importable("hatchling", "hatchling")
     copy = tmp_path_factory.mktemp("copy")
     listed = subprocess.run(

@@ -1,4 +1,4 @@
-"""The floors hold, by the syntax trees: what imports what, and what is never asked of a host."""
+"""The floors hold, by the syntax trees: who imports what, and what no code asks of the host."""
 
 from __future__ import annotations
 
@@ -118,9 +118,9 @@ STANDARD = {
     *("__future__", "abc", "collections", "collections.abc", "types", "typing"),
     *("array", "bisect", "contextlib", "copy", "functools", "heapq", "itertools", "operator"),
     *("enum", "errno", "io", "math", "re", "stat", "struct"),
-    "hashlib",  # the identity of an image is a digest of its tree; container images name theirs
+    "hashlib",  # the identity of an image is a digest of its tree; container images use it in names
     "json",
-    "uuid",  # the class UUID alone
+    "uuid",  # only the class UUID
 }
 """What every module of the library may import: no clock, no chance, no locale among them."""
 
@@ -150,7 +150,7 @@ STANDARD_IN = {
     },
     **{name: {"forked"} for name in ("gc", "pickle", "selectors", "signal", "traceback")},
     "difflib": {"wrong_calls"},  # which argument was meant
-    "inspect": {"wrong_calls", "planning.options"},  # after a wrong call, and for help alone
+    "inspect": {"wrong_calls", "planning.options"},  # after a wrong call, and for help only
     "tarfile": {"inspection.tar_output"},
     "zlib": {
         "fuzzing.witness",
@@ -163,7 +163,7 @@ STANDARD_IN = {
     },
     "bz2": {"sources.tar_archive.decoders"},
     "lzma": {"sources.tar_archive.decoders", "output.compressed"},
-    "mmap": {"damage"},  # an image that is changed in memory, page by page
+    "mmap": {"damage"},  # changes an image in memory, page by page
     "ctypes": {"output.zeros"},  # fallocate(2) with its modes
     "binascii": {"sources.tar_archive.xattrs", "edit.rules_set", "nix.hashes"},
     "base64": {"edit.rules_set", "nix.hashes", "fuzzing.witness"},
@@ -178,7 +178,7 @@ STANDARD_IN = {
     "_blake2": {"blake2"},
     "reprlib": {"late_dataclasses"},
     "_collections": {"late_dataclasses"},
-    # Only for what Unicode 12.1 had assigned, which no later version changes.
+    # Only for characters assigned in Unicode 12.1, which no later version changes.
     "unicodedata": {"ondisk.casefold"},
     "threading": {
         "threads",
@@ -191,7 +191,7 @@ STANDARD_IN = {
         "virtual",
         "nbd",
     },
-    # Is a file opened to append; how much a pipe holds; may files share blocks; inode flags.
+    # Whether a file is opened to append, the capacity of a pipe, shared blocks, inode flags.
     "fcntl": {
         *("output", "forked", "emit.copier", "sources.host_flags", "inspection.host_flags"),
     },
@@ -273,7 +273,7 @@ ALLOWED = {
 
 @dataclass(frozen=True)
 class Module:
-    """One file of the library; ``name`` is dotted, from inside the package."""
+    """One file of the library; ``name`` is dotted and relative to the package."""
 
     name: str
     path: Path
@@ -299,7 +299,7 @@ def modules(package: str = "ext4writer") -> tuple[Module, ...]:
 
 
 def imports(module: Module) -> Iterator[tuple[ast.AST, str]]:
-    """Yield (statement, absolute dotted name) of every import, wherever it stands."""
+    """Yield (statement, absolute dotted name) of every import, anywhere in the file."""
     package = ["ext4writer", *module.path.relative_to(ROOT / "ext4writer").parent.parts]
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
@@ -313,7 +313,7 @@ def imports(module: Module) -> Iterator[tuple[ast.AST, str]]:
 
 
 def known(name: str) -> str:
-    """The module of the library that the absolute ``name`` lies in; "" if it is another's."""
+    """The module of the library that contains the absolute ``name``; "" for other packages."""
     package, _, inside = name.partition(".")
     if package != "ext4writer":
         return ""
@@ -324,7 +324,7 @@ def known(name: str) -> str:
 
 
 def foreign(module: Module) -> Iterator[tuple[ast.AST, str]]:
-    """Yield (statement, module) of every import from outside of the library."""
+    """Yield (statement, module) of every import from outside the library."""
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
             yield from ((node, alias.name) for alias in node.names if known(alias.name) == "")
@@ -362,7 +362,7 @@ def knows_the_format(module: Module) -> Iterator[tuple[ast.AST, str]]:
 
 
 def reads_while_writing(module: Module) -> Iterator[tuple[ast.AST, str]]:
-    """A reader is a second opinion: what writes must not lean on it, and it not on what writes."""
+    """A reader is a second opinion, so readers and writers must not depend on each other."""
     if module.top in ("planning", "emit", "output", "api", "edit", "nix", "manifests"):
         for node, name in imports(module):
             if known(name).partition(".")[0] == "read":
@@ -381,7 +381,7 @@ def imports_strangers(module: Module) -> Iterator[tuple[ast.AST, str]]:
 
 
 def hides_a_module(module: Module) -> Iterator[tuple[ast.AST, str]]:
-    """Another name for a module would make the other rules blind."""
+    """Aliases of modules would hide them from the other rules."""
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
             yield from ((node, f"calls it {alias.asname}") for alias in node.names if alias.asname)
@@ -393,12 +393,12 @@ def uses_a_banned_name(module: Module) -> Iterator[tuple[ast.AST, str]]:
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Name) and node.id in BANNED_NAMES:
             if (module.name, node.id) == ("late_dataclasses", "exec"):
-                continue  # of the names of fields, as the module of the standard library does
+                continue  # also the name of a field, as in the standard library's module
             yield node, f"uses {node.id}"
 
 
 def attributes_of(module: Module, name: str) -> Iterator[tuple[ast.AST, str]]:
-    """Yield what is taken from the module ``name``, also by ``getattr`` and ``hasattr``."""
+    """Yield the attributes taken from the module ``name``, also by ``getattr`` and ``hasattr``."""
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == name:
             yield node, node.attr
@@ -414,7 +414,7 @@ def attributes_of(module: Module, name: str) -> Iterator[tuple[ast.AST, str]]:
 
 
 def asks_the_host(module: Module) -> Iterator[tuple[ast.AST, str]]:
-    """Environment, users, processes, clocks and masks are not on the lists of what is allowed."""
+    """Environment, users, processes, clocks and umasks are not on the lists of allowed names."""
     for name, allowed in ALLOWED.items():
         for node, attribute in attributes_of(module, name):
             if attribute not in allowed and not (
@@ -436,19 +436,19 @@ def words_of(node: ast.AST) -> set[str]:
 
 
 def names(node: ast.AST) -> bool:
-    """Whether it is ``features.names()``: a table of features may be gone through by name."""
+    """Whether it is ``features.names()``: code may iterate over features by name."""
     return isinstance(node, ast.Call) and last_name(node.func) == "names"
 
 
 def names_a_feature(node: ast.AST) -> bool:
-    """Whether the name of a feature stands in an expression, as a text."""
+    """Whether an expression contains the name of a feature as a string."""
     return any(
         isinstance(inner, ast.Constant) and inner.value in FEATURE_NAMES for inner in ast.walk(node)
     )
 
 
 def asks_for_a_feature(module: Module) -> Iterator[tuple[ast.AST, str]]:
-    """A flag is looked at in the format's one file, and in the rows of the features."""
+    """Flags are tested only in format.py and in the rows of the features."""
     if module.lies_in({"ondisk.format", "ondisk.features"}):
         return
     for node in ast.walk(module.tree):
@@ -506,14 +506,14 @@ RECORDS = {
 
 
 def last_name(node: ast.AST) -> str:
-    """``INODE`` of ``INODE`` and of ``inode.INODE``; "" of what is no name."""
+    """``INODE`` of ``INODE`` and of ``inode.INODE``; "" for anything but a name."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
 
 
 def record_calls(module: Module, methods: set[str]) -> Iterator[tuple[ast.AST, str]]:
-    """Yield calls of ``methods`` of a record, whose name is in capitals, as that of a constant."""
+    """Yield calls of ``methods`` on a record, whose name is in capitals like a constant's."""
     for node in ast.walk(module.tree):
         if (
             isinstance(node, ast.Call)
@@ -525,7 +525,7 @@ def record_calls(module: Module, methods: set[str]) -> Iterator[tuple[ast.AST, s
 
 
 def renames_a_record(module: Module) -> Iterator[tuple[ast.AST, str]]:
-    """Another name would hide what is done with it from the two rules below."""
+    """Aliases of records would hide their use from the next two rules."""
     if module.lies_in(MAKERS | PARSERS):
         return
     for node in ast.walk(module.tree):
@@ -658,7 +658,7 @@ def test_the_rule_sees_a_fault(rule: Rule, name: str, line: str) -> None:
 
 
 def test_no_modules_import_each_other() -> None:
-    """Not even inside one package, but for what only annotations need."""
+    """Not even within a package, except for names that only annotations need."""
     below: dict[str, set[str]] = {}
     for module in modules():
         typing_only = {
@@ -684,7 +684,7 @@ def test_public_names_exist_once() -> None:
 
 
 def for_type_checkers(module: Module) -> Iterator[ast.ImportFrom]:
-    """The imports of a package whose names are loaded late, as type checkers see them."""
+    """The imports of a package with late names, as type checkers see them."""
     for node in module.tree.body:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             yield from (inner for inner in node.body if isinstance(inner, ast.ImportFrom))
@@ -734,7 +734,7 @@ def test_the_tools_are_content(tool: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-# What rounds up for every file of a tree, where a call would cost more than the rest.
+# These round up for every file of a tree, where a call would cost too much.
 HOT = {"arithmetic", "content", "slices", "holes", "emit.batches", "ondisk.dirhash_bulk"}
 
 
@@ -750,7 +750,7 @@ PAIRS = {"content": {"FileId"}, "sources.listing": {"Entry"}}
 
 
 def names_a_pair(module: Module) -> Iterator[tuple[ast.AST, str]]:
-    """Another class, or another name, for what ``spans`` declares."""
+    """Find other classes or aliases for what ``spans`` declares."""
     for node in ast.walk(module.tree):
         if isinstance(node, ast.ClassDef) and node.name in ("Span", "Run"):
             yield node, f"declares {node.name}"
@@ -772,7 +772,7 @@ def test_spans_and_runs_have_one_place() -> None:
         assert list(names_a_pair(Module("holes", path, ast.parse(line))))
 
 
-# Where a loop over all inodes, names, extents or groups spells a trick out, and says so.
+# These use a trick in a loop over all inodes, names, extents or groups, with a comment.
 SPELLED_OUT = {
     "bits",
     *("ondisk.dirhash", "ondisk.dirhash_bulk", "ondisk.checksum"),
@@ -786,7 +786,7 @@ TRICK = re.compile(
 
 
 def tricks(source: str) -> list[str]:
-    """What ``bits`` and ``arithmetic`` have names for, where no comment says why it has none."""
+    """Tricks that ``bits`` and ``arithmetic`` have names for, without a comment that says why."""
     return [
         line.strip()
         for line in source.splitlines()

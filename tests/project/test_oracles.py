@@ -1,4 +1,4 @@
-"""The judges themselves: they accept what mke2fs makes and see every fault that is put in."""
+"""Tests of the judges: they accept images of mke2fs and detect every fault that is inserted."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def foreign_image(tmp_path: Path, source: Path) -> Callable[[str], Path]:
-    """A function that lets mke2fs make an image of 200 MiB with the options it is given."""
+    """A function that has mke2fs create an image of 200 MiB with the given options."""
 
     def make(options: str) -> Path:
         image = tmp_path / "foreign"
@@ -168,7 +168,7 @@ def test_directories_are_compared(foreign_image: Callable[[str], Path], source: 
 
 
 def example_tree() -> Tree:
-    """One of everything."""
+    """One node of every kind."""
     tree = Tree()
     tree.root.mode = 0o750
     tree.file("file", b"data" * 5000, mtime_ns=-5 * SECOND + 1, xattrs={b"user.a": b"b"})

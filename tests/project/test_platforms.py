@@ -1,7 +1,7 @@
-"""Other systems lack functions of this one: everything works without them, with the same bytes.
+"""Everything works, with the same bytes, on systems that lack functions of this one.
 
-Each system is this one with its missing names hidden before anything of ours is loaded. What only
-the real one would show, such as how it spells paths, is not seen here.
+Each system is simulated: its missing names are hidden before our code is loaded. What only the real
+system would show, such as the form of its paths, is not tested here.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ print(hashlib.sha256(image).hexdigest(), len(image))
 
 
 def hidden(system: str, script: str, *arguments: str, cwd: Path) -> str:
-    """Run ``script`` where ``system`` is simulated; it must say nothing on standard error."""
+    """Run ``script`` on a simulated ``system``; it must write nothing to standard error."""
     done = subprocess.run(
         [sys.executable, "-c", HIDE + script, json.dumps(SYSTEMS.get(system, {})), *arguments],
         env=environment(),
@@ -139,7 +139,7 @@ COMMAND_LINES = (
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What the commands write on the system as it is."""
+    """What the commands write on the real system."""
     folder = tmp_path_factory.mktemp("here")
     make_inputs(folder)
     hidden("none", COMMANDS, json.dumps(COMMAND_LINES), cwd=folder)

@@ -1,4 +1,4 @@
-"""What the README and the pages of docs/ show works: Python runs, commands and options exist."""
+"""Everything in the README and in docs/ works: Python runs, commands and options exist."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_an_example_runs(code: str, tmp_path: Path, watch) -> None:
 
 
 def test_the_examples_show_what_there_is() -> None:
-    """Every public name that a user starts from stands in some example."""
+    """Every public name that a user starts with appears in some example."""
     shown = set(re.findall(r"\w+", "\n".join(PYTHON + [page.values[0] for page in DOCS])))
     assert {
         *("Tree", "directory", "file", "symlink", "link", "device", "fifo", "socket"),
@@ -126,7 +126,7 @@ def test_a_command_exists(line: str) -> None:
 
 
 def make_closure(folder: Path) -> None:
-    """A store with one path, and what describes it."""
+    """A store with one path, and the files that describe it."""
     name = f"{'0' * 32}-hello"
     (folder / "store" / name / "bin").mkdir(parents=True)
     (folder / "store" / name / "bin" / "hello").write_text("#!/bin/sh\n")
@@ -179,7 +179,7 @@ def test_no_other_shell_lines() -> None:
 
 
 def test_the_first_screen_installs_and_builds() -> None:
-    """Before the chart stand what it is, one line that installs it, and one that works as it is."""
+    """Above the chart are a description, one line to install it, and one that works as shown."""
     first = README.partition("![")[0]
     assert len(first.splitlines()) <= 16
     [(kind, text)] = FENCED.findall(first)
@@ -222,22 +222,22 @@ def test_the_sample_report_has_the_form_of_a_real_one(tmp_path: Path) -> None:
     real = run("build", "rootfs", "-o", "rootfs.img", cwd=tmp_path).stdout
 
     def form(report: str) -> list[str]:
-        """First words, where a line has one that does not depend on the tree."""
+        """The first words of each line that does not depend on the tree."""
         return [re.split(r"  +|:|\d", line.strip())[0] for line in report.splitlines()]
 
     sample = form(REPORTS[0])
-    # "extent blocks" comes with files in many pieces.
+    # "extent blocks" appears if files have many extents.
     assert [word for word in sample[1:] if word != "extent blocks"] == form(real)[1:]
 
 
 def test_no_feature_that_a_new_file_system_can_have_is_missing() -> None:
-    """The page names none; these three say what a new one cannot need, or are no file system."""
+    """The page has no such list. These three do not apply to a new file system."""
     refused = {row.name for row in FEATURES if row.support == "no" and row.reason != _NEVER}
     assert refused == {"journal_dev", "needs_recovery", "orphan_present"}
 
 
 def test_what_the_text_names_is_there() -> None:
-    """Paths in backquotes; what users make themselves apart."""
+    """Check paths in backquotes, except those that users create."""
     made = {"build/stdlib.img", ".venv"}
     for name in set(re.findall(r"`([\w.-]+/[\w./-]*|[A-Z]{4,}|\.[a-z]+)`", README)) - made:
         if name in ("TREE", "IMAGE"):

@@ -1,4 +1,4 @@
-"""What rules give an ordinary user's tree equals what only root can really do to files."""
+"""Rules give an ordinary user's tree what only root can really do to files."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def users_tree() -> Tree:
 
 
 def roots_tree(folder: Path) -> None:
-    """Do it by the calls that only root may make."""
+    """Do the same with the calls that only root may make."""
     tree = users_tree()
     tree.remove("/cache/a.pyc")
     for _, node in tree.walk():
@@ -120,7 +120,7 @@ def label_of(path: bytes, *, stat_is_regular: bool) -> bytes:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder of the user nobody with its tree and the files that rules come from."""
+    """A folder of the user nobody, with its tree and the rule files."""
     require_root()
     for above in (tmp_path, *tmp_path.parents[:-1]):
         if not os.stat(above).st_mode & 0o001:

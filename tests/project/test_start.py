@@ -1,6 +1,6 @@
-"""A program pays at its start for what it uses, whatever else the library learns.
+"""A program pays at its start only for what it uses, however large the library gets.
 
-Time depends on the machine, so this counts modules and lines of code.
+Time depends on the machine, so these tests count modules and lines of code.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ report()
 
 
 def loaded(code: str, *arguments: str) -> tuple[set[str], int, set[str]]:
-    """The modules of the library and the command that a program loads, their lines, and others."""
+    """The modules of ours that a program loads, their lines of code, and the other modules."""
     script = SCRIPT.format(
         own=OWN, others=OTHERS, path=sys.path, arguments=list(arguments), code=code
     )
@@ -85,7 +85,7 @@ def test_an_image_loads_what_it_needs(source: str, tmp_path: Path) -> None:
         COMMAND, "build", *given, "-o", str(tmp_path / "image"), "--quiet"
     )
     assert (tmp_path / "image").stat().st_size
-    # What a feature or an option needs is loaded when one asks for it.
+    # The code of a feature or an option is loaded on first use.
     unused = (
         *("composition", "slices", "streamed", "holes", "edit.filters", "edit.globs", "edit.rules"),
         *("emit.override", "ondisk.casefold", "ondisk.dirhash", "planning.checked_policy"),
@@ -95,7 +95,7 @@ def test_an_image_loads_what_it_needs(source: str, tmp_path: Path) -> None:
     )
     assert not names & {f"ext4writer.{name}" for name in unused}
     assert others <= {"click", "inspect"}  # click needs it
-    # Generous, since docstrings and comments count; they were 126 and 27,038 at first.
+    # Generous, since docstrings and comments count; 126 and 27,038 at first.
     assert len(names) <= 126
     assert lines <= 27_800
 

@@ -1,4 +1,4 @@
-"""Programs that use the library pass ``mypy --strict``, and do what their types say."""
+"""Programs that use the library pass ``mypy --strict``, and behave as their types say."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def mypy(path: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Check ``path`` as a program in a folder of its own, which has the library installed."""
+    """Check ``path`` as a program in a separate folder, with the library installed."""
     cache = ROOT / ".mypy_cache" / "clients"
     options = ["--strict", "--no-error-summary", "--config-file=", f"--cache-dir={cache}"]
     return subprocess.run(
