@@ -1,6 +1,6 @@
-"""What cannot be written is refused by name, and leaves nothing.
+"""What cannot be written is refused by name, and leaves nothing behind.
 
-``tests/builder/test_bad_input.py`` has what the command line alone can get wrong.
+Errors that only the command line can have are in ``tests/builder/test_bad_input.py``.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A directory with small files and large ones, which take different ways into an image."""
+    """A directory with small and large files, which are copied in different ways."""
     folder = tmp_path / "source"
     folder.mkdir()
     for number in range(40):
@@ -114,7 +114,7 @@ def assert_refused(
 
 
 def put(tree: Tree, name: bytes) -> Tree:
-    """``tree`` with a file whose name is not checked yet."""
+    """``tree`` with a file whose name has not been checked."""
     tree.root.children[name] = RegularFile(ext4writer.BytesContent(b"x"))
     return tree
 
@@ -292,7 +292,7 @@ def test_attributes_of_a_real_file_that_do_not_fit(source: Path, out: Path) -> N
     assert_untouched(out)
 
 
-# A source that does not hold still.
+# -- sources that change ---------------------------------------------------------------------------
 
 
 def at_the_first(what: Callable[[Progress], bool], do: Callable[[], None]) -> Any:
@@ -368,7 +368,7 @@ def test_a_file_that_changes_while_others_are_copied(change: str, source: Path, 
 
 
 def test_a_file_that_grows_while_it_is_read(source: Path, out: Path) -> None:
-    """A writer that never stops, on the other side of the one large file."""
+    """A writer that never stops appends to the only large file."""
     log = source / "log"
     log.write_bytes(b"\1" * (40 * MIB))
     tree = sources.directory(source)
@@ -445,7 +445,8 @@ def test_content_from_a_callable(
     assert_refused(error, "/made/up: ", word, tree=tree, out=out, spec=Spec(hole_size=0))
 
 
-# An output that does not take it all.
+# -- outputs that do not accept everything
+# -----------------------------------------------------------
 
 IN_A_FULL_FOLDER = """
 "$@"
@@ -456,7 +457,7 @@ exit $status
 
 
 def in_tmpfs(folder: Path, size: int) -> list[str]:
-    """Start a program while ``folder`` is an empty file system of ``size`` bytes, and list it."""
+    """Start a program with ``folder`` as an empty file system of ``size`` bytes, and list it."""
     bwrap = [tools.require("bwrap"), "--die-with-parent", "--dev-bind", "/", "/"]
     bwrap += ["--size", str(size), "--tmpfs", str(folder), "--setenv", "folder", str(folder)]
     bwrap += ["/bin/sh", "-c", IN_A_FULL_FOLDER, "sh"]
@@ -471,7 +472,7 @@ def in_tmpfs(folder: Path, size: int) -> list[str]:
     "room", [1, 4096, 65536, MIB, 6 * MIB, 12 * MIB], ids=lambda room: f"{room}"
 )
 def test_a_full_disk(room: int, workers: str, source: Path, out: Path) -> None:
-    """The content alone has 12.2 MiB."""
+    """The content alone takes 12.2 MiB."""
     arguments = ("build", source, "-o", out / "a.img", "--workers", workers)
     done = run(*arguments, prefix=tuple(in_tmpfs(out, room)))
     assert_one_line(done, 1, str(out / "a.img"), "no space left")
@@ -484,7 +485,7 @@ def test_a_disk_that_is_large_enough(source: Path, out: Path) -> None:
 
 @pytest.mark.parametrize("room", [2 * MIB, 9 * MIB])
 def test_a_full_disk_under_a_copy_inside_the_kernel(room: int, tmp_path: Path) -> None:
-    """Source and image on one ext4, where the kernel copies by itself."""
+    """Source and image are on the same ext4, where the kernel copies."""
     tree = Tree()
     tree.directory("/source")
     for number in range(3):
@@ -492,7 +493,7 @@ def test_a_full_disk_under_a_copy_inside_the_kernel(room: int, tmp_path: Path) -
     tree.directory("/out", mode=0o777)
     disk = tmp_path / "disk"
     ext4writer.write_image(tree, disk, Spec(free=room, journal="none"))
-    # Of a full ext4 with blocks of 4 KiB, mke2fs's too, the kernel says that writes were cut short.
+    # On a full ext4 with blocks of 4 KiB, also one from mke2fs, the kernel reports short writes.
     with mounted(disk, rw=True, quiet=False) as point:
         out = point / "out"
         full = os.statvfs(point)
@@ -510,7 +511,7 @@ def test_a_folder_on_a_read_only_file_system(source: Path, out: Path) -> None:
 
 
 class Filling(io.BytesIO):
-    """A file object that takes ``room`` bytes."""
+    """A file object that accepts ``room`` bytes."""
 
     room = 2 * MIB
 
@@ -531,11 +532,11 @@ def test_a_file_object_that_fills(kind: type[Filling], source: Path) -> None:
         ext4writer.write_image(sources.directory(source), kind())
 
 
-# Somebody says stop.
+# -- interruptions ---------------------------------------------------------------------------------
 
 
 class Later:
-    """Set once it has been asked ``times`` times."""
+    """Set after ``times`` queries."""
 
     def __init__(self, times: int) -> None:
         self.left = times
@@ -568,7 +569,7 @@ def test_a_cancel_at_every_stage(
 @pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_at_any_time(signum: signal.Signals, source: Path, out: Path) -> None:
-    """Either the whole image is there or nothing is, from the first import to the last moment."""
+    """Either the complete image exists or nothing, from the first import to the last moment."""
     for number in range(3):
         (source / f"zz {number}").write_bytes(noise(number) * 6)
     image = out / "a.img"
@@ -591,7 +592,7 @@ def test_a_signal_at_any_time(signum: signal.Signals, source: Path, out: Path) -
         if process.returncode == 128 + signum:
             assert said == f"ext4writer: interrupted by {signum.name}\n"
         assert process.returncode in (0, 1, 128 + signum, -signum)
-        # A late signal may end the program when the image is there already.
+        # A late signal may end the program when the image already exists.
         left = os.listdir(out)
         assert left in ([], ["a.img"])
         assert left or process.returncode != 0
@@ -602,7 +603,7 @@ def test_a_signal_at_any_time(signum: signal.Signals, source: Path, out: Path) -
 
 
 def test_the_worst_end_leaves_nothing_under_the_final_name(source: Path, out: Path) -> None:
-    """Nobody can clean up after SIGKILL; but what is there has another name, and the next wins."""
+    """Nothing can clean up after SIGKILL, but the leftover has another name; the next run works."""
     image = out / "a.img"
     script = f"""
 import ext4writer, os, signal

@@ -42,7 +42,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.root]
 
 
 class Console:
-    """The serial console of a machine whose shell waits for commands."""
+    """The serial console of a machine with a shell that waits for commands."""
 
     def __init__(self, command: list[str]) -> None:
         self.text = ""
@@ -52,7 +52,7 @@ class Console:
         )
 
     def wait_for_prompt(self) -> str:
-        """All that is printed before the prompt."""
+        """Return everything printed before the prompt."""
         start = len(self.text)
         while not PROMPT.search(self.text, start):
             if not self._read():
@@ -60,12 +60,12 @@ class Console:
         return self.text[start:]
 
     def say(self, line: str) -> str:
-        """Type a line; what is printed until the next prompt."""
+        """Type a line; return everything printed before the next prompt."""
         self._type(line)
         return self.wait_for_prompt()
 
     def say_last(self, line: str) -> None:
-        """Type a line that turns the machine off, and wait until it is."""
+        """Type a line that turns the machine off, and wait until it is off."""
         self._type(line)
         while self._read():
             pass
@@ -92,7 +92,7 @@ class Console:
 
 
 def base_archive(folder: Path) -> Path:
-    """A tar archive of Debian's smallest system, as debootstrap makes it."""
+    """A tar archive of Debian's smallest system, created by debootstrap."""
     require_root()
     root, archive = folder / "base", folder / "base.tar"
     done = run(

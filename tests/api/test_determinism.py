@@ -1,4 +1,4 @@
-"""The same tree and the same Spec give the same bytes, wherever, whenever and however often."""
+"""The same tree and Spec give the same bytes, wherever, whenever and however often."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 OTHER_PYTHONS = ("3.11", "3.12", "3.13")
 HOST = FIXTURES / "host.toml"
 
-# Most images are the same as others, which were judged already.
+# Most images equal others, which have been judged already.
 pytestmark = pytest.mark.judged("quick")
 
 
@@ -48,7 +48,7 @@ def host_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def host_digest() -> str:
-    """What an image of ``host_folder`` must be; pinned where this user can make all of it."""
+    """The expected digest for ``host_folder``; pinned if this user can create all of it."""
     manifest = load(HOST)
     return manifest.sha256 if privileged() else digest(adapted(manifest.tree))
 
@@ -70,7 +70,7 @@ def in_process(
     preexec_fn: Callable[[], Any] | None = None,
     cwd: Path = ROOT,
 ) -> dict[str, str]:
-    """Run ``tests.makers.manifests`` in a process of its own; the digest for each name."""
+    """Run ``tests.makers.manifests`` in another process; return the digest for each name."""
     done = subprocess.run(
         [python, *options, "-m", "tests.makers.manifests", *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
@@ -118,7 +118,7 @@ def test_surroundings_do_not_matter(
 
 
 def other_python(version: str) -> str | None:
-    """An interpreter of this version; one that only says that it is there does not count."""
+    """An interpreter of this version that really works, or None."""
     pyenv = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
     candidates = [
         *(os.path.join(folder, f"python{version}") for folder in tools.SEARCH_PATH.split(":")),
@@ -136,7 +136,7 @@ def other_python(version: str) -> str | None:
 def test_other_pythons_give_the_same_bytes(
     version: str, host_folder: Path, host_digest: str, tmp_path: Path
 ) -> None:
-    """With this Python's construct, and without the crc32c that is made for this Python only."""
+    """With this Python's construct, and without crc32c, which is compiled for this Python only."""
     if sys.version_info[:2] == tuple(map(int, version.split("."))):
         pytest.skip("the other tests have this Python")
     python = other_python(version)
@@ -169,7 +169,7 @@ def test_workers_do_not_matter(
 
 
 def test_doing_it_again_does_not_matter(host_folder: Path, host_digest: str) -> None:
-    """The plan is made twice from one tree, and one plan is carried out twice."""
+    """One tree is planned twice, and one plan is carried out twice."""
     tree = sources.directory(host_folder)
     for _ in range(2):
         layout = ext4writer.plan(tree)
@@ -219,7 +219,7 @@ def test_a_directory_gives_what_the_same_tree_in_memory_gives(
 def test_holes_of_the_host_do_not_matter(
     host_folder: Path, host_digest: str, tmp_path: Path
 ) -> None:
-    """The same content, with holes wherever there are zeros."""
+    """The same content, stored with holes wherever there are zeros."""
     copy = tmp_path / "copy"
     copy.mkdir()
     tools.run(["cp", "-a", "--sparse=always", f"{host_folder}/.", str(copy)])
@@ -414,10 +414,10 @@ def test_a_policy_is_not_used_up() -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_another_spec_is_another_file_system(change: dict[str, Any]) -> None:
-    """Two images that differ must not pass for each other's copies.
+    """Two different images must not look like copies of the same one.
 
-    As long as their entries are the same, directories are hashed alike, or the size of the one
-    would not do for the other.
+    With equal entries, their directories are hashed alike; otherwise a size computed for one would
+    not suit the other.
     """
     first = ext4writer.plan(small_tree())
     other = ext4writer.plan(small_tree(), Spec(**change))
@@ -429,8 +429,8 @@ def test_another_spec_is_another_file_system(change: dict[str, Any]) -> None:
 def test_the_list_of_changes_above_is_whole() -> None:
     marker = test_another_spec_is_another_file_system.pytestmark[0]
     tried = {name for change in marker.args[1] for name in change}
-    # Signatures and policies are for entries that this tree has not, and revision 0 cannot have
-    # the attributes that it has.
+    # This tree has no entries for signatures and policies, and it has attributes, which revision 0
+    # cannot store.
     elsewhere = {"verity_signatures", "encryption_policies", "revision"}
     untried = {each.name for each in fields(Spec)} - tried - elsewhere
     assert untried == {"uuid", "hash_seed", "identity"}
@@ -464,7 +464,7 @@ TIMES = ("mtime_ns", "atime_ns", "ctime_ns", "crtime_ns")
 def test_times_count_as_they_are_written(
     name: str, inode_size: int, first: int, second: int
 ) -> None:
-    """What no image holds makes no difference: not in the UUID, and so in no byte."""
+    """What no image stores does not affect the UUID, and so no byte."""
     images = set()
     for time in (first, second):
         tree = small_tree()

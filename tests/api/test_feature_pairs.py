@@ -1,7 +1,7 @@
-"""All pairs of features that may go together, as the table of features has them.
+"""All pairs of compatible features, according to the table of features.
 
-A few sets hold all pairs: of any two features there is a set with both, and one with the first and
-without the second. A new row of the table is in them by itself.
+A few sets cover all pairs: for any two features, some set contains both, and some contains the
+first without the second. New rows of the table are included automatically.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CANDIDATES = 60
 
 
 def may_be(names: Iterable[str]) -> bool:
-    """Whether an image may have these features and no others."""
+    """Whether an image may have exactly these features."""
     wanted = set(names)
     try:
         spec = Spec(features=FeatureSet.of(*wanted))
@@ -43,14 +43,14 @@ def may_be(names: Iterable[str]) -> bool:
 
 
 def with_needs(names: Iterable[str]) -> frozenset[str]:
-    """The features, and all that they need."""
+    """The features and everything that they need."""
     found = set(names)
     waiting = list(found)
     while waiting:
         last = waiting.pop()
         needs = next(row.needs for row in FEATURES if row.name == last)
         if last == "resize_inode":
-            needs += ("large_file",)  # for blocks of 4 KiB or more, where it covers 4 GiB
+            needs += ("large_file",)  # for blocks of 4 KiB or more, where the default is 4 GiB
         new = set(needs) - found
         found |= new
         waiting += new
@@ -59,7 +59,7 @@ def with_needs(names: Iterable[str]) -> frozenset[str]:
 
 @cache
 def sets() -> tuple[frozenset[str], ...]:
-    """Few sets that hold all pairs; the same ones each time."""
+    """A few sets that cover all pairs; the same in every run."""
     choose = random.Random(18)
     alone = {name: with_needs([name]) for name in WRITTEN}
     both = {
@@ -93,7 +93,7 @@ def sets() -> tuple[frozenset[str], ...]:
 
 
 def sample(features: frozenset[str]) -> Tree:
-    """Some of everything that these features have to do with."""
+    """A tree that exercises these features."""
     noise = random.Random(3).randbytes
     tree = Tree()
     flags = "casefold" if "casefold" in features else "none"
@@ -118,7 +118,7 @@ def sample(features: frozenset[str]) -> Tree:
 
 
 def assert_right(image: Path, told: str) -> None:
-    """e2fsck and our checker find nothing; ``told`` says what the image is."""
+    """e2fsck and our checker find nothing; a failure shows ``told``."""
     try:
         judge(image, "quick")
     except AssertionError as error:
@@ -207,7 +207,7 @@ value for a size of blocks."""
 
 
 def with_options(words: Iterable[str], block_size: int = 4096) -> Spec:
-    """The Spec of features and options; SpecError where two of them exclude each other."""
+    """The Spec of features and options; SpecError if two of them exclude each other."""
     names, options = set(), {}
     for word in sorted(words):
         need, make = OPTIONS.get(word, (word, lambda block: {}))
@@ -221,7 +221,7 @@ def with_options(words: Iterable[str], block_size: int = 4096) -> Spec:
 
 
 def why_not(words: Iterable[str]) -> str:
-    """Why these features and options do not go together; empty if they do."""
+    """Why these features and options are incompatible; "" if they are not."""
     try:
         with_options(words)
     except SpecError as error:
@@ -231,7 +231,7 @@ def why_not(words: Iterable[str]) -> str:
 
 @cache
 def option_sets() -> tuple[frozenset[str], ...]:
-    """Few sets in which each option is together with each other one, and with each feature."""
+    """A few sets in which each option meets each other option and each feature."""
     choose = random.Random(19)
     words = sorted([*WRITTEN, *OPTIONS])
     left = {
@@ -256,7 +256,7 @@ def option_sets() -> tuple[frozenset[str], ...]:
 
 @pytest.mark.judged("quick")
 def test_all_pairs_with_options(tmp_path: Path) -> None:
-    """Over three sizes of blocks by turns."""
+    """The three block sizes are used in turn."""
     image = tmp_path / "image"
     for number, words in enumerate(option_sets()):
         spec = replace(with_options(words, (1024, 4096, 16384)[number % 3]), free=300_000)
@@ -331,7 +331,7 @@ done
 @pytest.mark.slow
 @pytest.mark.judged("quick")
 def test_a_kernel_uses_all_pairs(tmp_path: Path) -> None:
-    """All but mmp, for which each mount would wait eleven seconds."""
+    """Except mmp, with which each mount would wait eleven seconds."""
     images, read_only, sizes = [], [], []
     for number, chosen in enumerate(sets()):
         names = chosen - {"mmp"}
@@ -356,9 +356,9 @@ def test_a_kernel_uses_all_pairs(tmp_path: Path) -> None:
 
 
 def test_no_image_of_any_row_could_be_smaller() -> None:
-    """The sizes just below the fitted one hold what is needed no more, or not what is promised."""
+    """The sizes just below the fitted one do not hold the tree, or not the promises."""
     for number, words in enumerate([*sets(), *option_sets()]):
-        features = words - {"policy"}  # which draws anew for each size
+        features = words - {"policy"}  # it draws differently for each size
         spec = replace(with_options(features, (1024, 4096)[number % 2]), free=100_000)
         tree = sample(frozenset(spec.features.names()))
         fitted = ext4writer.plan(tree, spec).size_bytes

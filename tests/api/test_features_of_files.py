@@ -33,7 +33,7 @@ def sample() -> Tree:
 
 
 def facts(image: Path) -> dict[str, str]:
-    """What dumpe2fs says of the superblock and of the journal's."""
+    """What dumpe2fs shows of the superblock and of the journal's superblock."""
     lines = run(["dumpe2fs", "-h", str(image)]).stdout.splitlines()
     return dict(re.split(r":\s*", line, maxsplit=1) for line in lines if ":" in line)
 
@@ -45,7 +45,7 @@ def check_clean(image: Path) -> None:
 
 
 def use(image: Path) -> None:
-    """Let the kernel write, commit, rename and delete."""
+    """Have the kernel write, commit, rename and delete."""
     with mounted(image, rw=True) as point:
         for number in range(100):
             with (point / "home" / f"new-{number}").open("wb") as file:
@@ -69,7 +69,7 @@ def test_fast_commits_have_the_blocks_that_mke2fs_gives_them(
 ) -> None:
     require_root()
     image = tmp_path / "image"
-    # Nothing is reserved for growth, which may ask for a larger journal than mke2fs's.
+    # Nothing is reserved for growth, which may need a larger journal than mke2fs's.
     spec = Spec(size=600 * MIB, grow_to=0, block_size=block_size, features="fast_commit")
     ext4writer.write_image(sample(), image, spec)
     check_clean(image)
@@ -122,7 +122,7 @@ def test_fast_commits_need_a_journal(tmp_path: Path) -> None:
         Spec(features="orphan_file,fast_commit", block_size=1024, free_inodes=0, free=3 * MIB),
         pytest.param(
             Spec(features="orphan_file,metadata_csum_seed", lost_and_found=False, inode_size=1024),
-            # A repair would make the directory.
+            # A repair would create the directory.
             marks=pytest.mark.judged("quick"),
         ),
         Spec(features="orphan_file,^metadata_csum,uninit_bg", size=40 * MIB, inode_size=128),
@@ -160,7 +160,7 @@ def test_the_kernel_keeps_orphans_in_the_orphan_file(tmp_path: Path) -> None:
     found = debugfs.inode(other, plan_of(layout).table.unnamed[0])
     other.unlink()
     assert found.size == layout.space["orphan file"]
-    # Offline growth, after which the kernel must still find all tails right.
+    # After offline growth, the kernel must still find all tails valid.
     with image.open("r+b") as file:
         file.truncate(image.stat().st_size + 200 * MIB)
     run(["resize2fs", "-f", str(image)])
@@ -190,7 +190,7 @@ def test_an_orphan_file_needs_a_journal(tmp_path: Path) -> None:
 
 # -- mmp -------------------------------------------------------------------------------------------
 
-# A repair stamps the block, so images with it are not judged by what a repair writes.
+# A repair stamps the block, so these images are not judged by what a repair writes.
 
 
 @pytest.mark.judged("quick")
@@ -217,7 +217,7 @@ def test_no_host_has_mounted_an_image_with_mmp(spec: Spec, tmp_path: Path) -> No
     dump = debugfs.debugfs(image, "dump_mmp")
     assert re.search(r"check_interval: 5\n", dump)
     assert re.search(r"sequence: (0x)?ff4d4d50", dump)
-    # tune2fs frees the block again, where it finds that no host has mounted.
+    # tune2fs frees the block again, since no host has mounted the image.
     run(["tune2fs", "-O", "^mmp", str(image)])
     assert_clean(image)
 
@@ -225,7 +225,7 @@ def test_no_host_has_mounted_an_image_with_mmp(spec: Spec, tmp_path: Path) -> No
 @pytest.mark.root
 @pytest.mark.judged("quick")
 def test_the_kernel_mounts_an_image_with_mmp(tmp_path: Path) -> None:
-    """It waits eleven seconds, as it must in case another host has mounted."""
+    """It waits eleven seconds, as it must, in case another host has mounted the image."""
     require_root()
     image = tmp_path / "image"
     source = tmp_path / "source"
@@ -241,7 +241,7 @@ def test_the_kernel_mounts_an_image_with_mmp(tmp_path: Path) -> None:
     assert "mmp_seq" in shown.stdout, shown
 
 
-# -- damage on purpose -----------------------------------------------------------------------------
+# -- deliberate damage -----------------------------------------------------------------------------
 
 
 @pytest.mark.damaged

@@ -1,4 +1,4 @@
-"""Readers that other people wrote find in an image what was put in."""
+"""Independent readers find in an image what was put in."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_seven_zip(make_image: MakeImage) -> None:
     ids=" ".join,
 )
 def test_tune2fs_rewrites_every_checksum(make_image: MakeImage, changes: list[str]) -> None:
-    """It must understand all structures to do so."""
+    """For this it must understand all structures."""
     require("tune2fs")
     image = make_image(sample(), damaged=True)
     run(["tune2fs", "-f", *changes, image])
@@ -105,7 +105,7 @@ def test_journal_is_clean_and_empty(make_image: MakeImage) -> None:
 
 
 def test_partclone_and_zerofree(make_image: MakeImage, tmp_path: Path) -> None:
-    """What the bitmaps call used is all that matters, and what is free is zeros."""
+    """Only the blocks that the bitmaps mark as used matter, and free blocks are zeros."""
     require("partclone.extfs")
     require("zerofree")
     image = make_image(sample())

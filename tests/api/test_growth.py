@@ -20,7 +20,7 @@ from tests.judges.fsck import assert_clean
 from tests.judges.kernel import mounted
 from tests.judges.tools import require_root, run
 
-# Files of one MiB up to the given count, then files until the disk is full.
+# Files of one MiB up to the given count, then more until the disk is full.
 GROW_AND_FILL = """
 mount -t ext4 /dev/vda /mnt
 resize2fs /dev/vda
@@ -88,7 +88,7 @@ def test_grown_online_ten_times(make_image: MakeImage, block_size: int) -> None:
 def test_grown_online_as_far_as_was_asked(
     make_image: MakeImage, grow_to: int | None, features: FeatureSet
 ) -> None:
-    """The descriptors that were reserved are enough: the resize inode is used, nothing is moved."""
+    """The reserved descriptors suffice: the kernel uses the resize inode and moves nothing."""
     spec = Spec(grow_to=grow_to, features=features, free=4 * MIB)
     layout = ext4writer.plan(sample(), spec)
     target = grow_to or layout.size_bytes * 1000
@@ -131,7 +131,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.qemu
 def test_each_kind_grows_online(tmp_path: Path) -> None:
-    """What the kernel has no reserve for, it puts into metagroups."""
+    """Where nothing is reserved, the kernel adds metagroups."""
     images, script = [], ""
     for number, (name, options) in enumerate(KINDS.items()):
         image, device = tmp_path / name, f"/dev/vd{DEVICES[number]}"
@@ -202,7 +202,7 @@ def test_grown_offline(make_image: MakeImage, block_size: int, times: int) -> No
 
 
 def test_shrunk_to_the_least(make_image: MakeImage) -> None:
-    """resize2fs -M finds next to nothing to take away but what was promised free."""
+    """resize2fs -M can remove little more than the promised free space."""
     require_root()
     tree = sample()
     image = make_image(tree, Spec(free=64 * MIB), level="quick")

@@ -1,4 +1,4 @@
-"""Journals in devices of their own, and with features before the first mount."""
+"""External journals, and journal features that are set before the first mount."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def sample() -> Tree:
 
 
 def judge_with_journal(image: Path, journal: Path) -> None:
-    """What e2fsck says of both, and our own check."""
+    """Run e2fsck and our own check on both."""
     assert raw.journal_beside(image) == journal
     judge(image, "quick")
     with open_image(image) as opened, open_image(journal) as device:
@@ -83,7 +83,7 @@ def test_a_journal_of_its_own(tmp_path: Path, name: str) -> None:
 
 
 def test_a_wrong_device_is_found(tmp_path: Path) -> None:
-    """Each byte of the journal's superblock that is wrong, and another journal or none."""
+    """This tries each wrong byte of the journal's superblock, another journal, and none."""
     image, journal = tmp_path / "image", tmp_path / "journal"
     spec = Spec(journal_device=True, journal_features="checksum_v3")
     ext4writer.write_image(Tree(), image, spec, journal=journal)
@@ -121,7 +121,7 @@ def test_a_wrong_device_is_found(tmp_path: Path) -> None:
 
 
 def test_as_mke2fs_makes_both(tmp_path: Path) -> None:
-    """The same bytes, but for times, the seed of hashes and what is not known of the device."""
+    """The bytes are equal, except times, the hash seed and what depends on the device."""
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     layout = ext4writer.plan(Tree(), Spec(journal_device=True, journal=8 * MIB))
     assert layout.journal_uuid is not None

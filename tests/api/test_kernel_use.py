@@ -30,7 +30,7 @@ def many_names(count: int, folder: bytes = b"many") -> Tree:
 
 @pytest.mark.parametrize("block_size", [1024, 2048, 4096])
 def test_new_names_in_an_indexed_directory(make_image: MakeImage, block_size: int) -> None:
-    """Leaves are full, so the first new names split them, and the index takes new entries."""
+    """Leaves are full, so the first new names split them, and the index gets new entries."""
     require_root()
     image = make_image(many_names(5000), Spec(block_size=block_size))
     with mounted(image, rw=True) as point:
@@ -54,7 +54,7 @@ def test_new_names_in_an_indexed_directory(make_image: MakeImage, block_size: in
 def test_promised_space_can_be_filled(
     make_image: MakeImage, free: int, reserved_percent: int
 ) -> None:
-    """An ordinary user writes every byte that was promised, and then no block more."""
+    """An ordinary user can write every byte that was promised, and not a block more."""
     require_root()
     tree = Tree()
     tree.directory("home", mode=0o777)
@@ -105,7 +105,7 @@ def test_promised_inodes_can_be_used(make_image: MakeImage) -> None:
 
 
 def test_everything_deleted(make_image: MakeImage) -> None:
-    """Counts, bitmaps and shared attribute blocks survive that all files go."""
+    """Counts, bitmaps and shared attribute blocks are right after all files are deleted."""
     require_root()
     tree = many_names(300)
     attributes = {b"user.long": b"v" * 900}

@@ -45,7 +45,7 @@ TIMES = {
 
 
 def test_times(make_image: MakeImage) -> None:
-    """All four stamps, from 1901 to 2446, to the nanosecond."""
+    """All four timestamps, from 1901 to 2446, to the nanosecond."""
     tree = Tree()
     values = list(TIMES.values())
     for number, (name, time_ns) in enumerate(TIMES.items()):
@@ -96,7 +96,7 @@ def test_epoch_clamps_newer_times_and_stamps_the_file_system(make_image: MakeIma
 )
 @pytest.mark.parametrize("inode_size", [128, 256])
 def test_a_tree_from_the_future(seconds: int, inode_size: int, make_image: MakeImage) -> None:
-    """Times are kept; the stamp, which e2fsck compares with its clock, is of the past."""
+    """Times are kept; the superblock's times, which e2fsck compares with its clock, are earlier."""
     tree = Tree()
     tree.file("a", b"", mtime_ns=seconds * SECOND)
     features = DEFAULT_FEATURES if inode_size > 128 else DEFAULT_FEATURES.without("extra_isize")
@@ -251,7 +251,7 @@ def test_attributes_of_every_kind(make_image: MakeImage) -> None:
 @pytest.mark.parametrize("inode_size", [128, 256, 512, 1024])
 @pytest.mark.parametrize("block_size", [1024, 4096])
 def test_attributes_that_just_fit(make_image: MakeImage, inode_size: int, block_size: int) -> None:
-    """One byte more, and the set moves out of the inode, is split, or is refused by path."""
+    """With one byte more, the set leaves the inode, is split, or is refused by path."""
     features = DEFAULT_FEATURES if inode_size > 128 else DEFAULT_FEATURES.without("extra_isize")
     spec = Spec(inode_size=inode_size, block_size=block_size, features=features)
     tree = Tree()

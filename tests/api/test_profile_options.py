@@ -1,4 +1,4 @@
-"""Whatever options a profile accepts, the readers that it names give back every file."""
+"""Whatever options a profile accepts, its readers return every file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SIZES = {
 
 @st.composite
 def options(draw: st.DrawFn) -> dict[str, Any]:
-    """Some options of a Spec that differ from the usual ones."""
+    """Some options of a Spec that differ from the defaults."""
     chosen: dict[str, Any] = {}
     for name in draw(st.lists(st.sampled_from(list(SIZES)), min_size=4, max_size=8, unique=True)):
         chosen[name] = draw(st.sampled_from(SIZES[name]))
@@ -76,11 +76,11 @@ CONTENT = ("", "pieces", "large directory", "inline_data")
 
 
 def unread(spec: Spec, content: str, readers: Sequence[str], folder: Path) -> dict[str, str]:
-    """The readers that do not give back all, and what they say instead."""
+    """The readers that do not return all content, and what they report."""
     image = folder / "image"
     try:
         tree = write(Row("drawn", spec, content), image)
-    except Ext4WriterError:  # such as a journal that has no room
+    except Ext4WriterError:  # such as a journal that does not fit
         assume(False)
     found = {reader: verdict(reader, image, tree) for reader in readers}
     return {reader: said for reader, said in found.items() if said != YES}

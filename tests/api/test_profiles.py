@@ -1,4 +1,4 @@
-"""Profiles are read by the readers that they promise, and refuse what those do not read."""
+"""The readers that a profile promises can read it, and it refuses what they cannot read."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WRITTEN = [row.name for row in FEATURES if row.support == "write"]
 @pytest.mark.qemu
 @pytest.mark.judged("quick")
 def test_every_reader_of_a_profile_reads_it(tmp_path: Path) -> None:
-    """All images are judged by e2fsck, as those of any test, and by the check of this library."""
+    """All images are judged by e2fsck, as in any test, and by our own check."""
     table = measured(profile_rows(), tmp_path)
     for name, profile in PROFILES.items():
         cells = table[f"`{name}`"]
@@ -57,7 +57,7 @@ def test_linux_mounts_these_as_what_they_are_called(tmp_path: Path, kind: str) -
     spec = Spec.of_profile(kind, free=10 << 20)
     image = tmp_path / "image"
     tree = write(Row(kind, spec), image)
-    # The kernel says that it mounts ext2 with its driver for ext4
+    # The kernel reports that it mounts ext2 with its driver for ext4
     with mounted(image, rw=True, kind=kind, quiet=False) as point:
         assert_listing_equal(directory_listing(point), tree_listing(tree, spec))
         (point / "new").write_bytes(bytes(100_000))
@@ -65,7 +65,7 @@ def test_linux_mounts_these_as_what_they_are_called(tmp_path: Path, kind: str) -
 
 
 def test_the_page_tells_what_is_so(tmp_path: Path) -> None:
-    """Some of its cells, for readers that need no other machine."""
+    """This checks some cells, for readers that need no other machine."""
     rows = {row.name: row for row in [*feature_rows(), *other_rows()]}
     chosen = ["`inline_data`", "`bigalloc`", "`meta_bg`", "`quota`", "blocks of 65536"]
     readers = ("GRUB", "debugfs", "7zz", "dissect.extfs")
@@ -77,7 +77,7 @@ def test_the_page_tells_what_is_so(tmp_path: Path) -> None:
 
 @pytest.mark.judged("quick")
 def test_each_image_has_what_its_row_names(tmp_path: Path) -> None:
-    """An image that is too small for a journal tells nothing of ``fast_commit``."""
+    """An image that is too small for a journal has no ``fast_commit``."""
     image = tmp_path / "image"
     for row in feature_rows():
         write(row, image)
@@ -95,7 +95,7 @@ def test_the_page_has_every_row() -> None:
 
 
 def refused_by(spec: Spec) -> set[str]:
-    """The readers that do not read an image of ``spec``, by the tables of profiles."""
+    """The readers that cannot read an image of ``spec``, by the tables of profiles."""
     features = spec.features.names()
     found = {reader for name in features for reader in REFUSED_BY.get(name, ())}
     return found | {reader for trait in TRAITS if trait.is_in(spec) for reader in trait.refused_by}

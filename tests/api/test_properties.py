@@ -1,4 +1,4 @@
-"""Any tree with any Spec: a clean image, from which the kernel reads back what was put in."""
+"""Any tree with any Spec gives a clean image, from which the kernel reads back the tree."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_tree_survives_image(
         try:
             layout = ext4writer.write_image(tree, image, spec, workers=workers)
         except (TreeError, SpecError) as error:
-            # What a Spec cannot hold is refused by name: too small blocks, too long attributes.
+            # Trees that do not fit the Spec, as to block size or attributes, are refused by name.
             assert str(error)
             assume(False)
         assert image.stat().st_size == layout.size_bytes == sum(layout.space.values())

@@ -1,4 +1,4 @@
-"""All of a content, in one piece or in several: the same bytes from every kind, or an error."""
+"""A content, read in one piece or in several: every kind gives the same bytes, or an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On a host whose file system can share blocks, an image shares them with its source."""
+"""If the host's file system can share blocks, an image shares them with its source."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONTENT = 64 * MIB
 
 @contextmanager
 def file_system(kind: str, folder: Path) -> Iterator[Path]:
-    """Make an empty file system of ``kind`` in a file, and mount it."""
+    """Create an empty file system of ``kind`` in a file, and mount it."""
     require_loop_mount()
     backing = folder / "backing"
     with backing.open("wb") as file:
@@ -66,7 +66,7 @@ def test_blocks_are_shared_with_the_source(tmp_path: Path, kind: str) -> None:
             tree, image, Spec(free=MIB), workers=2, progress=reports.append
         )
         assert layout.content_bytes >= 3 * CONTENT
-        # A rate does not count what is not moved.
+        # A rate does not count what is not copied.
         assert reports[-1].bytes_done == layout.content_bytes
         assert 3 * CONTENT - MIB <= reports[-1].bytes_unmoved < layout.content_bytes
         assert used_bytes(point) - before < 4 * MIB
@@ -77,7 +77,7 @@ def test_blocks_are_shared_with_the_source(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["xfs", "btrfs"])
 def test_small_blocks_are_copied_all_the_same(tmp_path: Path, kind: str) -> None:
-    """Blocks of 1 KiB lie where nothing can be shared in whole."""
+    """Blocks of 1 KiB are not aligned for sharing."""
     with file_system(kind, tmp_path) as point:
         tree = source_tree(point / "source")
         image = point / "image"

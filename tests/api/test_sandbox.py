@@ -1,4 +1,4 @@
-"""The library alone, without a host to speak of: the same bytes."""
+"""The library without a usable host gives the same bytes."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def pinned() -> list[str]:
 
 
 def confined() -> tuple[list[str], str]:
-    """A command that runs a program of a bare, read-only system as nobody; and its Python there.
+    """A command that runs programs as nobody on a bare, read-only system; and its Python there.
 
-    Root gives up all it may for that, and other users get a name space of their own.
+    Root drops all privileges for that, and other users get a separate user namespace.
     """
     bwrap = [tools.require("bwrap"), "--die-with-parent", "--new-session"]
     bwrap += [f"--unshare-{space}" for space in ("net", "ipc", "pid", "uts")]
@@ -127,7 +127,7 @@ XATTRS = ["listxattr", "getxattr", "setxattr", "removexattr"]
 
 
 def without(names: Iterable[str], *arguments: str | Path, modules: Iterable[str] = ()) -> list[str]:
-    """Run ``tests.makers.manifests`` where ``os`` lacks ``names``, and ``modules`` are missing."""
+    """Run ``tests.makers.manifests`` without ``names`` in ``os``, and without ``modules``."""
     script = WITHOUT.format(names=list(names), modules=list(modules))
     done = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
@@ -141,7 +141,7 @@ def without(names: Iterable[str], *arguments: str | Path, modules: Iterable[str]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory of the host in which the library has use for all that is taken away."""
+    """A directory of the host for which the library would use all that is hidden."""
     path = tmp_path_factory.mktemp("sandbox") / "tree"
     tree = adapted(load(FIXTURES / "host.toml").tree)
     materialise(tree, path)
@@ -177,13 +177,13 @@ def test_the_calls_were_there_to_be_taken_away() -> None:
 
 
 def test_python_alone_gives_the_checksums_of_the_extension() -> None:
-    """The wheel is there in this process, and gone in the other."""
+    """The compiled wheel is available in this process, and hidden in the other."""
     assert crc32c.crc32c(b"123456789") == 0xE3069283
     assert without((), *manifests(), modules=["crc32c"]) == pinned()
 
 
 def test_the_digests_are_of_whole_images(tmp_path: Path) -> None:
-    """What a run prints is the digest of what it wrote."""
+    """The digest that a run prints is that of the file it wrote."""
     image = tmp_path / "image"
     [found] = without((), FIXTURES / "kinds.toml", "--output", image)
     assert found == f"{hashlib.sha256(image.read_bytes()).hexdigest()} kinds"

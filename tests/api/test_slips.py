@@ -1,4 +1,4 @@
-"""What a caller may get wrong in any argument of any public function is answered in one line."""
+"""Any wrong argument of any public function gets an answer of one line."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ SPEC_OF_JOURNAL = Spec(size="1M", journal_device=True)
 
 
 class Now(Executor):
-    """Does each task at once, in this process."""
+    """Runs each task immediately, in this process."""
 
     def submit(self, work: Any, /, *args: Any, **options: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -103,7 +103,7 @@ ATTRIBUTES = ("mode", "uid", "gid", "mtime_ns", "atime_ns", "crtime_ns", "xattrs
 
 
 class Prepared:
-    """Files and objects to which the calls are made."""
+    """Files and objects for the calls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -125,7 +125,7 @@ class Prepared:
         (folder / "m").write_text("#mtree\n. type=dir\n")
 
     def calls(self) -> dict[str, Callable[[], Call]]:
-        """Name -> a call that works. Each makes what it changes anew."""
+        """Name -> a call that works. Each call creates the objects that it changes."""
         folder, layout = self.folder, self.layout
         image = {"tree": self.tree, "spec": SPEC}
         return {
@@ -391,7 +391,7 @@ def nar() -> bytes:
 
 
 def planned(kind: Callable[..., Any]) -> Callable[..., object]:
-    """A node is looked at when it is planned."""
+    """A node is checked when it is planned."""
 
     def make(**given: Any) -> object:
         tree = Tree()
@@ -411,7 +411,7 @@ def closed(make: Callable[..., Any]) -> Callable[..., None]:
 HOOKS = ("Content", "LayoutPolicy")
 """Classes whose methods the library calls, and callers may write."""
 OTHERS = {
-    # What the library makes itself, for callers to read.
+    # What only the library creates, for callers to read.
     *("Closure", "ContainerImage", "Difference", "ImageConfig", "ImageReport", "PathInfo"),
     *("Progress", "Registration", "Result", "Saving", "Chunk", "Extent", "Part", "Partition"),
     *("Found", "Inode", "FileExtent", "TreeBlock", "Unit", "UnitRun", "read.Entry", "Layout"),
@@ -424,10 +424,10 @@ OTHERS = {
         "Image.check_group",
         "ProcessPool.can_know",
     ),
-    # What callers derive from, what the library calls, and what is a name for a type alone.
+    # Base classes for callers, methods that the library calls, and names of types.
     *("Node", "Device", "Cancel", "Output", "Output.write", "Cancel.is_set", "ExtentKind"),
     *("ProgressCallback", "OnDamage", "LossCode", "OutputLike", "Base", *HOOKS),
-    # What files of Python have: their errors are those of Python.
+    # Methods of Python's files, which have Python's errors.
     *("FileReader.readinto", "FileReader.seek", "VirtualImage.readinto", "VirtualImage.seek"),
     *("VirtualImage.preadinto", "VirtualImage.read", "VirtualImage.write"),
 }
@@ -457,7 +457,7 @@ def public() -> Iterator[str]:
 
 
 def methods_of(kind: type) -> Iterator[str]:
-    """The public methods of a class of this library that take arguments."""
+    """The public methods of a class of this library that accept arguments."""
     for name in dir(kind):
         value = inspect.getattr_static(kind, name)
         function = getattr(value, "__func__", value)
@@ -484,7 +484,7 @@ def test_each_public_function_is_called(prepared: Prepared) -> None:
 
 
 def use(value: Any) -> None:
-    """Use what a call returns: some make their errors only then."""
+    """Use what a call returns, as some calls raise their errors only then."""
     if isinstance(value, contextlib.AbstractContextManager) and not hasattr(value, "read"):
         with value:
             return
@@ -498,7 +498,7 @@ ARGUMENT_ERRORS = (SpecError, TreeError, SourceError, OutputError)
 
 
 def names_it(text: str, parameter: str, wrong: object) -> bool:
-    """Whether a message says which argument is meant, or shows what was given for it."""
+    """Whether a message names the argument or shows its value."""
     shown = wrong.decode() if isinstance(wrong, bytes) else one_line(str(wrong))
     return parameter.rstrip("s") in text or shown in text or ascii(wrong)[:80] in text
 
@@ -525,7 +525,7 @@ def slips(name: str, make: Callable[[], Call]) -> Iterator[str]:
                 elif isinstance(error, ARGUMENT_ERRORS) and not names_it(text, parameter, wrong):
                     yield f"{shown}: {type(error).__name__} names nothing: {text}"
             except ValueError as error:
-                if not name.startswith("VirtualImage."):  # a file, which has Python's words
+                if not name.startswith("VirtualImage."):  # this is a file, with Python's messages
                     yield f"{shown}: ValueError: {error}"
             except Exception as error:
                 yield f"{shown}: {type(error).__name__}: {error}"

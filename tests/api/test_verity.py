@@ -1,4 +1,4 @@
-"""Files with a Merkle tree of fs-verity, judged by fsverity-utils, e2fsck and the check."""
+"""Files with fs-verity Merkle trees, judged by fsverity-utils, e2fsck and our check."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def test_the_command_reports_digests_and_takes_signatures(tmp_path: Path) -> Non
         *("--verity-signature", f"usr/bin/app={signature}"),
     )
     assert done.returncode and signature.read_bytes() == found.signature
-    # What an image has of it is not taken over, and that is reported.
+    # The verity data of an image is not carried over, and this is reported.
     again = report("build", image, "-o", tmp_path / "again", "--json")
     assert [loss["what"] for loss in again["losses"]] == ["the inode flags verity are not kept"] * 2
 

@@ -1,4 +1,4 @@
-"""Runs the command line as a program of its own, and looks at how it ended."""
+"""Runs the command line as a separate program, and checks how it ended."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def command(*arguments: Argument, script: str = MAIN) -> list[str]:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of this process with what a run of the command needs."""
+    """The environment of this process, plus what a run of the command needs."""
     return {**os.environ, **ENVIRONMENT, **(extra or {})}
 
 
@@ -56,7 +56,7 @@ def run(
 
 
 def wait_for_handlers(process: subprocess.Popen[Any], seconds: float = TIMEOUT) -> None:
-    """Wait until the command in ``process`` heeds signals, as it does after its first imports."""
+    """Wait until the command in ``process`` handles signals: it does after its first imports."""
     status = Path(f"/proc/{process.pid}/status")
     until = time.monotonic() + seconds
     while time.monotonic() < until and process.poll() is None:
@@ -68,14 +68,14 @@ def wait_for_handlers(process: subprocess.Popen[Any], seconds: float = TIMEOUT) 
 
 
 def report(*arguments: Argument, **keywords: Any) -> Any:
-    """Run the command with ``--json``; it must succeed and say nothing else."""
+    """Run the command with ``--json``; it must print only the report, which is returned."""
     done = run(*arguments, "--json", **keywords)
     assert (done.returncode, done.stderr) == (0, "")
     return json.loads(done.stdout)
 
 
 def assert_one_line(done: subprocess.CompletedProcess[str], status: int, *words: str) -> None:
-    """Check that the command failed with ``status`` and one line that holds ``words``."""
+    """Assert that the command failed with ``status`` and one line that contains ``words``."""
     assert done.stderr.startswith("ext4writer: "), done.stderr
     assert done.stderr.count("\n") == 1 and done.stderr.endswith("\n"), done.stderr
     for word in words:
@@ -84,5 +84,5 @@ def assert_one_line(done: subprocess.CompletedProcess[str], status: int, *words:
 
 
 def assert_untouched(folder: Path) -> None:
-    """Check that a failed command left nothing in the folder of the image."""
+    """Assert that a failed command left nothing in the folder of the image."""
     assert os.listdir(folder) == []

@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A tree of every kind that any user can make; all its times are 1,700,000,000."""
+    """A tree with every kind of file that any user can create; all its times are 1,700,000,000."""
     root = tmp_path / "source"
     (root / "etc").mkdir(parents=True)
     (root / "etc" / "hosts").write_text("127.0.0.1 localhost\n")

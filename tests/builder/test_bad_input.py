@@ -1,4 +1,4 @@
-"""What is wrong is one line on standard error, and leaves nothing."""
+"""Errors are one line on standard error, and leave no file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from tests.builder.command import assert_one_line, assert_untouched, command, environment, run
 from tests.judges import tools
 
-# Does once, at the first report of a stage, what stands in DO.
+# Runs the code in DO once, at the first report of a stage.
 AT_STAGE = """
 import ext4writer_cli.progress, os, signal
 from contextlib import contextmanager
@@ -36,7 +36,7 @@ main()
 
 
 def powerless() -> tuple[str, ...]:
-    """What starts a program so that permission bits count for it too."""
+    """A command that starts programs without root's exemption from permission bits."""
     if os.geteuid() != 0:
         return ()
     gone = "-dac_override,-dac_read_search"
@@ -166,7 +166,7 @@ def test_an_output_in_a_folder_that_is_not_writable(source: Path, out: Path) -> 
 
 
 def test_a_full_disk(source: Path, out: Path) -> None:
-    """A limit on the size of files stands for the disk."""
+    """A limit on file sizes simulates the full disk."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
@@ -236,7 +236,7 @@ def test_standard_output_that_is_closed(arguments: str, source: Path) -> None:
 
 
 def test_an_image_while_the_streams_are_closed(source: Path, out: Path) -> None:
-    """It does not get the number of a stream, and nothing that is said gets into it."""
+    """It does not get the descriptor of a stream, and no message is written into it."""
     for closed, image in ((" <&- >&- 2>&-", out / "a.img"), ("", out / "b.img")):
         arguments = ("build", source, "-o", image, "--quiet")
         done = run(*arguments, prefix=("sh", "-c", CLOSED + closed))
@@ -246,7 +246,7 @@ def test_an_image_while_the_streams_are_closed(source: Path, out: Path) -> None:
 
 @pytest.mark.parametrize("arguments", ["build {source} -o -", "manifest {source}"])
 def test_a_pipe_that_does_not_wait_loses_nothing(arguments: str, source: Path, out: Path) -> None:
-    """As other programs leave the pipe that they share; its reader is slow."""
+    """Programs that share a pipe leave it like this; its reader is slow."""
     for number in range(2000):
         (source / f"{number}").write_text(f"{number}\n")
     words = arguments.format(source=source).split()
@@ -288,13 +288,13 @@ def test_a_standard_input_that_is_closed(source: str, out: Path) -> None:
 def test_no_archive_takes_the_place_of_a_closed_stream(
     compressed: bool, source: Path, tmp_path: Path, out: Path
 ) -> None:
-    """Messages would go into it."""
+    """Messages would be written into it."""
     archive = tmp_path / ("t.tgz" if compressed else "t.tar")
     with tarfile.open(archive, "w:gz" if compressed else "w") as file:
         file.add(source, ".")
     run("build", archive, "-o", out / "a.img")
     wanted = (out / "a.img").read_bytes()
-    for status, more in ((1, ()), (0, ("--quiet",))):  # the report has no place to go to
+    for status, more in ((1, ()), (0, ("--quiet",))):  # the report cannot be printed
         done = run(
             *("build", archive, "-o", out / "a.img", *more),
             prefix=("sh", "-c", CLOSED + " <&- >&- 2>&-"),

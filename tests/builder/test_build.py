@@ -1,4 +1,4 @@
-"""``ext4writer build`` and ``plan``, run as programs of their own."""
+"""``ext4writer build`` and ``plan``, run as separate programs."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_an_image_inside_the_source_is_left_out(source: Path) -> None:
     "option", ["--bmap", "--chunks", "--dm-verity", "--journal-device", "plan --save"]
 )
 def test_files_beside_an_image_inside_the_source_are_left_out(source: Path, option: str) -> None:
-    """So the command can be run again; the report names the older ones that were there."""
+    """The command can be repeated; the report names the older files that it skipped."""
     made = source / "beside"
     image = source / "a.img"
     if option == "plan --save":
@@ -208,7 +208,7 @@ def test_files_beside_an_image_inside_the_source_are_left_out(source: Path, opti
     os.utime(source, (1, 1))
     assert report(*arguments)["losses"] == []
     os.utime(source, (1, 1))
-    # A plan holds the losses, and so the second is another one.
+    # The plan records the losses, so the second one differs.
     first = b"" if "--save" in arguments else made.read_bytes()
     written = image.read_bytes() if image.exists() else b""
     facts = report(*arguments)
@@ -222,7 +222,7 @@ def test_files_beside_an_image_inside_the_source_are_left_out(source: Path, opti
     "option", ["--bmap", "--chunks", "--dm-verity", "--journal-device", "--save"]
 )
 def test_a_file_of_the_source_is_not_taken_for_an_older_one(source: Path, option: str) -> None:
-    """Only what the option made once is left out; all else there is a file of the user."""
+    """Only files that the option wrote are skipped; all others belong to the user."""
     theirs = source / "theirs"
     theirs.write_bytes(b"\x7fELF and the like" * 1000)
     before = theirs.read_bytes()

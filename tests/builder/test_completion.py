@@ -1,4 +1,4 @@
-"""Shells complete the command line, and manual pages are made from the help."""
+"""Shells complete the command line, and manual pages are generated from the help."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_words_are_completed(words: str, found: set[str]) -> None:
     assert set(done.stdout.split()) == found
 
 
-# What each shell does when the key is pressed, with what it would show printed instead.
+# What each shell runs when the key is pressed; it prints what it would show.
 PRESSED = {
     "bash": """
         source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))

@@ -1,4 +1,4 @@
-"""extract writes what the kernel's mount shows, and never outside of its directory."""
+"""extract writes what the kernel's mount shows, and never outside its directory."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_it_is_what_the_kernel_shows_and_makes_the_same_image(image: Path, tmp_p
         assert_dirs_equal(point, out)
     again = tmp_path / "again"
     tree = sources.directory(out)
-    tree.remove("/lost+found")  # the writer makes its own
+    tree.remove("/lost+found")  # the writer adds its own
     tree.root.mtime_ns = 1_600_000_000_000_000_001
     write_image(tree, again, SPEC)
     assert again.read_bytes() == image.read_bytes()
@@ -201,7 +201,7 @@ def test_hostile_links_and_sizes(tmp_path: Path, watch: Watch) -> None:
     data = bytearray()
     overrides = [
         Override.parse("inode[/huge].i_size=0x7fffffffffffffff"),
-        # A second name of a directory, and a file that is said to be the directory above.
+        # A second name of a directory, and a file that claims to be the parent directory.
         Override.parse("dir_entry_2[/b/file].inode=2"),
     ]
     write_image(tree, data, Spec(lost_and_found=False), overrides=overrides)
@@ -233,7 +233,7 @@ def test_a_file_that_names_one_block_many_times(tmp_path: Path) -> None:
 
 @pytest.mark.root
 def test_inode_flags_and_projects(tmp_path: Path) -> None:
-    """As far as the host's file system has them; those that seal a file come last."""
+    """As many as the host's file system supports; flags that seal a file come last."""
     tree = Tree()
     tree.file("/sealed", b"s" * 5000, flags="immutable,noatime", mtime_ns=7)
     tree.link("/also sealed", "/sealed")
@@ -266,7 +266,7 @@ def test_inode_flags_and_projects(tmp_path: Path) -> None:
 
 
 def of_many_names(count: int, links: int, *, last: bool = False) -> bytes:
-    """An image whose names are all of one file, the first of them or the last."""
+    """An image with all names but one for the same file, which comes first or last."""
     tree = Tree()
     for number in range(count):
         tree.file(b"/%06d" % number, b"text" if number in (0, count - 1) else b"")
@@ -283,7 +283,7 @@ def of_many_names(count: int, links: int, *, last: bool = False) -> bytes:
 
 
 def test_names_without_number_of_one_file(tmp_path: Path) -> None:
-    """More links than a host can make, and than the inode counts; it ends."""
+    """It has more links than the host allows and than the inode counts; extraction ends."""
     count = 70_000
     with open_image(of_many_names(count, 0xFFFF), on_damage=lambda error: None) as image:
         result = extract(image, tmp_path / "out")
@@ -308,7 +308,7 @@ def test_names_of_one_file_are_links_whatever_it_counts(links: int, tmp_path: Pa
 
 
 def test_a_link_leads_to_what_was_made_and_not_to_what_was_there(tmp_path: Path) -> None:
-    """The first names of an inode that counts one stay as they are; the rest are links."""
+    """The first names of an inode with a link count of one are files; the rest are links."""
     out = tmp_path / "out"
     out.mkdir()
     (out / "000000").write_text("mine")
@@ -323,7 +323,7 @@ def test_a_link_leads_to_what_was_made_and_not_to_what_was_there(tmp_path: Path)
 
 
 def test_archives_are_those_of_the_standard_library(image: Path) -> None:
-    """Each header is the one that tarfile makes of the same facts, and GNU tar reads them."""
+    """Each header equals the one that tarfile writes, and GNU tar reads them."""
     held = io.BytesIO()
     with open_image(image) as opened:
         write_tar(opened, held)
@@ -365,7 +365,7 @@ def test_what_can_be_read_of_a_file_that_lies_past_the_end(tmp_path: Path) -> No
 
 @pytest.mark.root
 def test_what_was_extracted_makes_the_same_image_again(tmp_path: Path) -> None:
-    """With the lost+found that the image was given: it is as one that is made again."""
+    """The lost+found of the image is treated like one that is added again."""
     source = tmp_path / "source"
     (source / "d").mkdir(parents=True)
     (source / "d/file").write_bytes(b"text" * 5000)
@@ -378,7 +378,7 @@ def test_what_was_extracted_makes_the_same_image_again(tmp_path: Path) -> None:
     assert run("build", first, "-o", third).returncode == 0
     assert again.read_bytes() == first.read_bytes() == third.read_bytes()
     assert run("diff", first, again).returncode == 0
-    # One that is not the same stays what it is.
+    # One that differs is kept.
     os.utime(tmp_path / "out/lost+found", (5, 5))
     run("build", tmp_path / "out", "-o", tmp_path / "other")
     with open_image(tmp_path / "other") as image:

@@ -1,4 +1,4 @@
-"""Options and sources of other programs are answered with ours."""
+"""Options and sources of other programs are answered with the equivalent of ours."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_answers_name_options_that_there_are() -> None:
             assert flag in known | {"--help", "--version"}, answer
 
 
-# Without their dashes, as tar 1.34 lists them.
+# Listed without dashes, as by tar 1.34.
 LONG_OPTIONS_OF_TAR = (
     "absolute-names acls add-file after-date anchored append atime-preserve auto-compress backup "
     "block-number blocking-factor bzip2 catenate check-device check-links checkpoint "
@@ -96,13 +96,13 @@ LONG_OPTIONS_OF_TAR = (
 
 
 def test_every_letter_and_every_option_of_tar_is_ours_or_has_an_answer() -> None:
-    given = {f"-{letter}" for letter in string.ascii_letters} - {"-Q", "-Y"}  # none has these
+    given = {f"-{letter}" for letter in string.ascii_letters} - {"-Q", "-Y"}  # neither exists
     given |= {f"--{name}" for name in LONG_OPTIONS_OF_TAR.split()}
     assert given <= OPTIONS.keys() | flags("build") | {"--help", "-h"}
 
 
 def test_every_answer_is_given() -> None:
-    """None of these words is taken for a short option of ours and a value, as ``-o ne-file``."""
+    """None of these words is read as a short option of ours and its value, as in ``-o ne-file``."""
     assert sum(len(words.split()) for _, words in ROWS) == len(OPTIONS)
     for option, answer in OPTIONS.items():
         with pytest.raises(click.UsageError) as caught:

@@ -1,4 +1,4 @@
-"""info, ls, tree, cat, stat and find, beside what dumpe2fs, debugfs and the tree itself say."""
+"""info, ls, tree, cat, stat and find, compared with dumpe2fs, debugfs and the tree."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_external_journal(tmp_path: Path, watch: Watch) -> None:
 
 @pytest.mark.judged("quick")
 def test_the_device_of_a_journal(tmp_path: Path) -> None:
-    """Each command answers, or says that there are no files, groups or journals."""
+    """Each command succeeds, or says that there are no files, groups or journals."""
     image, device, other = tmp_path / "image", tmp_path / "journal", tmp_path / "other"
     spec = Spec(journal_device=True, block_size=1024)
     write_image(Tree(), image, spec, journal=device)

@@ -26,7 +26,7 @@ from tests.builder.command import assert_one_line, report, run
 
 
 def parse(*arguments: str) -> dict[str, object]:
-    """What a command with all shared options receives."""
+    """The values that a command with all shared options receives."""
     received: dict[str, object] = {}
 
     @click.command(cls=options.GroupedCommand)
@@ -188,7 +188,7 @@ NEEDED = {
 
 
 def answer(*arguments: str) -> str:
-    """The line with which the command answers a mistake, in this process."""
+    """The line with which the command reports an error, in this process."""
     result = CliRunner().invoke(commands, [*arguments], standalone_mode=False)
     assert result.exception is not None, result.output
     explained = explain(result.exception)
@@ -269,7 +269,7 @@ FEATURE_NAMES = {row.name for row in FEATURES}
 
 
 def every_option(group: click.Group = commands) -> Iterator[click.Option]:
-    """The options of all commands, and of those below them."""
+    """The options of all commands and their subcommands."""
     for command in group.commands.values():
         if isinstance(command, click.Group):
             yield from every_option(command)

@@ -1,4 +1,4 @@
-"""Outputs of the command: parts of files, devices, names, and what they must not be."""
+"""Outputs of the command: parts of files, devices, names, and what is not an output."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def disk(out: Path) -> Path:
-    """A disk image of 40 MiB that is full."""
+    """A full disk image of 40 MiB."""
     path = out / "disk.raw"
     path.write_bytes(random.Random(1).randbytes(MIB) * 40)
     return path
@@ -219,7 +219,7 @@ class TestReplacing:
 
 
 class TestSources:
-    """What is read is not the output: said before anything is opened."""
+    """Inputs cannot be the output; this is checked before anything is opened."""
 
     @pytest.mark.parametrize("name", ["a.tar", "link", "second"])
     def test_an_archive(self, source: Path, out: Path, name: str) -> None:
@@ -297,7 +297,7 @@ def test_a_report_says_what_was_written(source: Path, disk: Path) -> None:
 def test_what_only_the_end_tells_of_standard_output(
     source: Path, out: Path, command: str, sync: list[str]
 ) -> None:
-    """A file system over a network tells on closing that it could not write."""
+    """A network file system may report only on closing that it could not write."""
     if sync and command == "manifest":
         return
     call = "fsync" if sync else "close"

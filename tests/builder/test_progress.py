@@ -19,7 +19,7 @@ from tests.judges import tools
 def on_terminal(
     *arguments: str, stdout: bool, term: str = "xterm", script: str = MAIN
 ) -> tuple[int, str]:
-    """Run with standard error, and ``stdout`` too if so, on a terminal; what it showed there."""
+    """Run with standard error, and optionally ``stdout``, on a terminal; return what it showed."""
     ours, theirs = tools.open_terminal()
     process = subprocess.Popen(
         command(*arguments, script=script),
@@ -32,7 +32,7 @@ def on_terminal(
     while True:
         try:
             piece = os.read(ours, 65536)
-        except OSError:  # Linux says EIO when the last user of the terminal is gone
+        except OSError:  # Linux fails with EIO when the last user of the terminal is gone
             break
         if not piece:
             break
@@ -127,7 +127,7 @@ def test_what_stands_beside_the_bar(progress: Progress, seconds: float, text: st
 
 
 def test_rates_are_of_what_is_really_moved(tmp_path: Path) -> None:
-    """Sizes of files that are only found, and of archives that are passed over, are no work."""
+    """Sizes of files found, or of archive members skipped, do not count as work."""
     root = tmp_path / "root"
     root.mkdir()
     (root / "file").write_bytes(bytes(range(1, 256)) * 1000)

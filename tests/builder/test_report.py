@@ -103,7 +103,7 @@ def test_json_lists_every_loss() -> None:
 
 
 def test_the_report_of_the_library_is_printed_as_the_command_prints_it(tmp_path: Path) -> None:
-    """But for what only the command knows: the name of the image, its sources, and the times."""
+    """Except for what only the command has: the image's name, its sources, and the times."""
     (tmp_path / "f").write_bytes(b"f" * 5000)
     os.utime(tmp_path / "f", (2e9, 2e9))
     os.utime(tmp_path, (5, 5))

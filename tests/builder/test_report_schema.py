@@ -1,4 +1,4 @@
-"""Reports for programs keep to the schema that is in the documentation."""
+"""Reports for programs conform to the documented schema."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ check = fastjsonschema.compile(SCHEMA)
 
 
 def keys(value: Any) -> set[str]:
-    """All keys of objects in ``value``, but those of facts about sources."""
+    """All keys of objects in ``value``, except those of facts about sources."""
     found: set[str] = set()
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -112,7 +112,7 @@ def test_every_code_of_a_loss_is_explained() -> None:
 
 
 def test_every_loss_has_a_code() -> None:
-    """``other`` is what a caller of the library gets who makes a loss without one."""
+    """``other`` is for callers of the library that report a loss without a code."""
     places = []
     for folder in (ROOT / "ext4writer", ROOT / "builder"):
         for path in folder.rglob("*.py"):

@@ -1,4 +1,4 @@
-"""Plans in files, parts of images, and images that are served, from the command line."""
+"""Plans in files, parts of images, and served images, from the command line."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_compressed_part_is_refused(plan: Path, tmp_path: Path) -> None:
 
 @contextmanager
 def started(arguments: list[Any]) -> Iterator[subprocess.Popen[str]]:
-    """A server, which is ended with the test even if that fails."""
+    """A server that is stopped with the test, even if the test fails."""
     pipe = subprocess.PIPE
     with subprocess.Popen(arguments, stdout=pipe, stderr=pipe, text=True) as process:
         try:
@@ -163,7 +163,7 @@ def test_it_is_served_close_to_an_earlier_image(folder: Path, image: Path, tmp_p
 
 def test_the_scan_for_it_is_shared_out(folder: Path) -> None:
     served = ServedOutput("unix:never-made", listen_anywhere=False, quiet=True)
-    # What cannot be pickled makes one process list everything.
+    # Anything that cannot be pickled makes one process list everything.
     assert pickle.loads(pickle.dumps(served.itself(str(folder)))) is None
 
 

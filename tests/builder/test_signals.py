@@ -88,7 +88,7 @@ def test_a_signal_ends_a_write_to_a_pipe_without_reader(
 
 
 def opened_by(process: subprocess.Popen[bytes]) -> Iterator[str]:
-    """What is open in ``process``, but for what it closes meanwhile."""
+    """The files open in ``process``, except those that it closes meanwhile."""
     for fd in Path(f"/proc/{process.pid}/fd").iterdir():
         with suppress(FileNotFoundError):
             yield os.readlink(fd)
@@ -97,9 +97,9 @@ def opened_by(process: subprocess.Popen[bytes]) -> Iterator[str]:
 def ended_while_waiting(
     signum: signal.Signals, sent: bytes, *arguments: str | Path, folder: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Start the command, send it a part of what it wants, and then a signal only.
+    """Start the command, send it a part of its input, and then only a signal.
 
-    ``folder`` is where it must have begun to keep what it got.
+    ``folder`` is where it must have begun to store its input.
     """
     process = subprocess.Popen(
         command(*arguments),
@@ -133,7 +133,7 @@ def ended_while_waiting(
 def test_a_signal_ends_waiting_for_the_rest_of_an_archive(
     kind: str, signum: signal.Signals, out: Path
 ) -> None:
-    """What has been unpacked so far lies in a file without a name."""
+    """What has been unpacked so far is in a file without a name."""
     large = RegularFile(BytesContent(os.urandom(1 << 20)))
     archive = gzip.compress(layer_tar([Entry(b"large", large)]))
     done = ended_while_waiting(
@@ -232,7 +232,7 @@ def test_a_signal_within_a_destructor_is_not_lost(capfd: pytest.CaptureFixture[s
     with pytest.raises(Interrupted), cancel_on_signals(at_once=True):
         Destroyed()
     assert capfd.readouterr() == ("", "")
-    # Of a second signal that was lost in there, a third one makes up.
+    # A second signal may get lost inside; a third one makes up for that.
     with pytest.raises(Interrupted) as caught, cancel_on_signals():
         signal.raise_signal(signal.SIGHUP)
         Destroyed()
@@ -243,7 +243,7 @@ def test_a_signal_within_a_destructor_is_not_lost(capfd: pytest.CaptureFixture[s
 
 
 def test_signals_do_not_disturb_the_end() -> None:
-    """What a second signal raises removes what is half-written; a third one must not stop that."""
+    """The exception of a second signal removes partial files; a third must not prevent that."""
     removed = False
     with pytest.raises(Interrupted) as caught, cancel_on_signals():
         signal.raise_signal(signal.SIGTERM)
@@ -292,7 +292,7 @@ def test_a_signal_while_modules_are_loaded_prints_no_traceback(tmp_path: Path) -
 
 
 def test_a_second_interrupt_at_any_time_prints_one_line_at_most(source: Path, out: Path) -> None:
-    """Also while the first one is reported, when nothing is left to put in order."""
+    """Also while the first one is reported, when there is nothing left to clean up."""
     script = "from ext4writer_cli.__main__ import main; print(flush=True); main()"
     for number in range(24):
         process = subprocess.Popen(
@@ -310,7 +310,7 @@ def test_a_second_interrupt_at_any_time_prints_one_line_at_most(source: Path, ou
         said = process.communicate(timeout=60)[1]
         assert said in (b"", b"ext4writer: interrupted by SIGINT\n"), said
         assert process.returncode in (0, 130, -signal.SIGINT)
-        # A signal that comes when the image has its name already finds it whole.
+        # A signal after the image has its name finds it complete.
         for left in out.iterdir():
             assert left.name == "a.img"
             fsck.assert_clean(left)

@@ -1,4 +1,4 @@
-"""What is said about one source alone: settings, the folder inside of it, names to strip."""
+"""Options for one source alone: settings, the folder inside it, names to strip."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_folder_inside_of_a_container_image(
 
 
 def make_archive(path: Path) -> None:
-    """An archive as of a release: one folder around all, and a file beside it."""
+    """An archive like that of a release: one folder around everything, and a file next to it."""
     with tarfile.open(path, "w") as archive:
         for name, data in (
             ("pkg-1.0/bin/tool", b"#!/bin/sh\n"),
@@ -104,7 +104,7 @@ def test_settings_are_for_one_source_alone(folder: Path) -> None:
     assert debugfs.inode(Path("image"), "/srv/site").mode == 0o644
     assert debugfs.inode(Path("image"), "/bin/tool").mode == 0o755
     assert "note.txt" not in debugfs.debugfs(Path("image"), "ls /srv")
-    # Options of the command come when all sources are together.
+    # Options of the command apply when all sources are combined.
     run("build", "pkg.tar", "overlay,owner=3:4", "--owner", "9:9", "-o", "image", "-q")
     assert owner("/site") == (9, 9)
 
@@ -175,7 +175,7 @@ def test_names_are_stripped(folder: Path) -> None:
 
 
 def test_names_that_are_all_stripped_are_reported(folder: Path) -> None:
-    """Where tar says nothing."""
+    """tar prints nothing in this case."""
     facts = report("plan", "pkg.tar", "--strip-components", "9")
     assert facts["entries"]["file"] == 0
     losses = {(loss["path"], loss["code"]) for loss in facts["losses"]}

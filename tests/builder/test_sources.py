@@ -1,4 +1,4 @@
-"""What a SOURCE may be, and what several of them make together."""
+"""What a SOURCE may be, and how several of them are combined."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_later_sources_lie_over_earlier_ones(source: Path, tmp_path: Path, out: 
 
 
 def test_a_source_alone_in_a_folder(source: Path, out: Path) -> None:
-    """What stands above it has owner 0:0, mode 755 and time 0, on every host and at any time."""
+    """Its parents have owner 0:0, mode 755 and time 0, on every host and at any time."""
     run("build", f"{source}::/srv/data", "-o", out / "a.img", "--owner", "0:0")
     tree = ext4writer.Tree()
     tree.directory("/srv")

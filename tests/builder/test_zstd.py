@@ -1,4 +1,4 @@
-"""An image whose name ends in ``.zst`` is compressed while it is written."""
+"""An image with a name that ends in ``.zst`` is compressed while it is written."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ def test_cluster_sizes() -> None:
 def test_blocks_keep_their_place_in_the_cluster(
     ratio: int, lengths: list[tuple[int, int]], cuts: list[int]
 ) -> None:
-    """Each block of data is mapped once, and blocks of one logical cluster to one cluster."""
+    """Each block of data is mapped once, and the blocks of a logical cluster to one cluster."""
     fmt = Format.of(FEATURES, 4096, 256, cluster_size=ratio * 4096)
     mapping = mapping_of(fmt)
     ranges: list[tuple[int, int]] = []

@@ -84,7 +84,7 @@ def test_twine_is_content(made: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["*.whl", "*.tar.gz"])
 def test_what_is_installed_works(kind: str, made: Path, tmp_path: Path) -> None:
-    """Dependencies are those of this environment; of the project only what is installed is seen."""
+    """Dependencies are this environment's; of the project, only the wheel or sdist is visible."""
     tools.require_importable("pip", "pip")
     [archive] = made.glob(kind)
     site = tmp_path / "site"

@@ -1,4 +1,4 @@
-"""Runs the front of mke2fs in this process, and mke2fs itself beside it."""
+"""Runs our front end of mke2fs in this process, and mke2fs itself for comparison."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNSET = (
 
 
 class Done(NamedTuple):
-    """How a command ended."""
+    """The result of a command."""
 
     status: int
     stdout: str
@@ -36,7 +36,7 @@ def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
 def ours(
     *arguments: str | Path, program: str = "mke2fs", env: Mapping[str, str] | None = None
 ) -> Done:
-    """Run the front; nothing of this process's environment that it obeys is there."""
+    """Run the front end, without the variables of this process's environment that it obeys."""
     out, err = io.StringIO(), io.StringIO()
     with (
         patch.dict(os.environ, _environment(env), clear=True),
@@ -50,7 +50,7 @@ def ours(
 def theirs(
     *arguments: str | Path, program: str = "mke2fs", env: Mapping[str, str] | None = None
 ) -> Done:
-    """Run the program of e2fsprogs; it has standard input from nowhere."""
+    """Run the program of e2fsprogs with an empty standard input."""
     done = subprocess.run(
         [program, *map(os.fspath, arguments)],
         env=_environment(env),
@@ -73,7 +73,7 @@ def dumpe2fs(image: Path) -> dict[str, str]:
 
 
 def dumped_groups(image: Path) -> list[str]:
-    """What ``dumpe2fs`` shows of the groups: places, flags and what is free; no checksums."""
+    """The groups shown by ``dumpe2fs``: positions, flags and free ranges, without checksums."""
     done = subprocess.run(
         ["dumpe2fs", os.fspath(image)], capture_output=True, text=True, check=True
     )
@@ -82,9 +82,9 @@ def dumped_groups(image: Path) -> list[str]:
 
 
 def pairwise(axes: Mapping[str, Sequence[object]]) -> list[dict[str, object]]:
-    """Rows of one value of each axis, in which every pair of values of two axes is together once.
+    """Rows with one value per axis that cover every pair of values of two axes.
 
-    Greedy: each row takes of every axis the value that is in most pairs which are still missing.
+    Greedy: each row takes from every axis the value that completes the most missing pairs.
     """
     names = list(axes)
     missing = {

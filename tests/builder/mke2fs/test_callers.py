@@ -1,6 +1,6 @@
-"""Programs that call mke2fs, with ours first in PATH: their disks hold the same as with theirs.
+"""Programs that call mke2fs create the same disks when ours comes first in PATH.
 
-The command lines of Buildroot, Yocto and nixpkgs are those of their sources: fs/ext2/ext2.mk,
+The command lines of Buildroot, Yocto and nixpkgs are from their sources: fs/ext2/ext2.mk,
 meta/classes-recipe/image_types.bbclass and scripts/lib/wic/partition.py, and
 nixos/lib/make-ext4-fs.nix.
 """
@@ -53,7 +53,7 @@ def _root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(name="ours_first", scope="module")
 def _ours_first(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """PATH with ours under each name of theirs, by a script that starts this working copy."""
+    """PATH with ours under each name of theirs, by scripts that start this working copy."""
     folder = tmp_path_factory.mktemp("names")
     for name in NAMES:
         script = folder / name
@@ -73,7 +73,7 @@ def both(ours_first: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def run(command: list[str | Path] | str, env: dict[str, str], cwd: Path) -> str:
-    """Run a program or a script of the shell; it must succeed."""
+    """Run a program or a shell script; it must succeed."""
     done = subprocess.run(
         command,
         env=env,
@@ -88,7 +88,7 @@ def run(command: list[str | Path] | str, env: dict[str, str], cwd: Path) -> str:
 
 
 def content(image: Path) -> dict[str, tuple[object, ...]]:
-    """All that a mounted image holds by path, but the root and lost+found."""
+    """All content of a mounted image by path, except the root and lost+found."""
     found: dict[str, tuple[object, ...]] = {}
     with kernel.mounted(image) as point:
         for folder, folders, files in os.walk(point):
@@ -119,7 +119,7 @@ def judge(image: Path) -> None:
 
 
 def compare(images: list[Path], root: Path) -> None:
-    """Assert that images are in order, and hold the same, which is what is in ``root``."""
+    """Assert that the images are clean, equal, and hold the content of ``root``."""
     require_loop_mount()
     for image in images:
         judge(image)
@@ -184,7 +184,7 @@ def test_calls_as_they_stand_in_sources(
     images = []
     for who, env in both(ours_first):
         image = tmp_path / who
-        watch.damaged(image)  # what other programs did with it
+        watch.damaged(image)  # other programs changed it
         run(CALLS[name].replace("IMAGE", str(image)).replace("ROOT", str(root)), env, tmp_path)
         images.append(image)
     compare(images, root)

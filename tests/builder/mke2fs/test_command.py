@@ -1,4 +1,4 @@
-"""The command as scripts use it: what it prints and writes, what it leaves alone, how it ends."""
+"""The command as scripts use it: its output, what it leaves alone, its exit status."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _folder(tmp_path: Path) -> Path:
 
 
 def lines(done: Done) -> list[str]:
-    """Standard output without backspaces, and without what differs each time."""
+    """Standard output without backspaces and values that differ each time."""
     text = re.sub("Filesystem UUID: .*\n", "", done.stdout.replace("\b", ""))
     return [line.rstrip() for line in text.splitlines()]
 
@@ -218,7 +218,7 @@ def test_a_failure_leaves_a_file_as_large_as_it_was(folder: Path, tmp_path: Path
 
 
 def test_without_a_tree_no_two_have_the_same_identity(tmp_path: Path) -> None:
-    """Two disks of one UUID are taken for one; a time that is given asks for equal ones."""
+    """Two disks with one UUID are taken for the same disk. A given time requests equal UUIDs."""
     found = []
     for env in ({}, {"SOURCE_DATE_EPOCH": "1700000000"}):
         for name in ("one", "two"):
@@ -237,7 +237,7 @@ def test_without_a_tree_no_two_have_the_same_identity(tmp_path: Path) -> None:
     ],
 )
 def test_the_uuid_is_what_is_given(given: str, shown: str, tmp_path: Path, watch: Watch) -> None:
-    watch.damaged(tmp_path / "image")  # e2fsck makes a UUID where there is none
+    watch.damaged(tmp_path / "image")  # e2fsck generates a UUID if there is none
     ours("-q", "-U", given, tmp_path / "image", "2M")
     assert dumpe2fs(tmp_path / "image")["Filesystem UUID"] == shown
 
@@ -393,7 +393,7 @@ def test_rules_of_ours_are_long_options(folder: Path, tmp_path: Path) -> None:
 
 
 def test_more_files_than_inodes(folder: Path, tmp_path: Path) -> None:
-    """The ratio gives way to the files; a number that is asked for does not."""
+    """The ratio yields to the files; a given number does not."""
     for number in range(700):
         (folder / f"file{number}").touch()
     image = tmp_path / "image"
@@ -404,7 +404,7 @@ def test_more_files_than_inodes(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_sparse_image_of_android(folder: Path, tmp_path: Path) -> None:
-    """It takes the place of a file, and holds what the image without it holds."""
+    """It replaces a file, and its content equals that of the raw image."""
     require("simg2img")
     plain, sparse, again = (tmp_path / name for name in ("plain", "sparse", "again"))
     sparse.write_bytes(b"old" * 10**6)
@@ -417,7 +417,7 @@ def test_a_sparse_image_of_android(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.root
 def test_a_journal_of_version_1(tmp_path: Path) -> None:
-    """Without the fields of version 2 that mke2fs leaves, so that e2fsck finds nothing."""
+    """It lacks the fields of version 2 that mke2fs leaves in place, so e2fsck finds nothing."""
     image = tmp_path / "image"
     assert ours("-q", "-t", "ext3", "-J", "v1_superblock", image, "20M").status == 0
     judge(image, "quick")
@@ -433,7 +433,7 @@ def test_a_journal_of_version_1(tmp_path: Path) -> None:
 def test_a_block_size_of_the_configuration(
     blocksize: str, shown: str | None, tmp_path: Path
 ) -> None:
-    """It is a power of two, rounded down; mke2fs divides by zero for what is below 1,024."""
+    """It is a power of two, rounded down. mke2fs divides by zero for values below 1,024."""
     config, image = tmp_path / "mke2fs.conf", tmp_path / "image"
     config.write_text(f"[defaults]\n\tblocksize = {blocksize}\n[fs_types]\n")
     done = ours("-q", "-T", "default", image, "20M", env={"MKE2FS_CONFIG": str(config)})
@@ -494,7 +494,7 @@ HUGE_FILES = """
 def test_huge_files_are_those_of_mke2fs(
     usage: str, size: str, files: list[str], tmp_path: Path, watch: Watch
 ) -> None:
-    """The same sizes at the same places, and zeros though the file had something there."""
+    """They have the same sizes and positions, and are zeros even where the file had data."""
     require("mke2fs")
     config, image, other = tmp_path / "mke2fs.conf", tmp_path / "image", tmp_path / "other"
     config.write_text(HUGE_FILES)
@@ -502,7 +502,7 @@ def test_huge_files_are_those_of_mke2fs(
     image.write_bytes(b"\xff" * (20 * MIB))
     line = ["-F", "-t", "ext4", "-T", usage, "-E", "nodiscard"]
     expected = theirs(*line, other, size, env=env)
-    if size == "3G":  # in another process, since all of what this one writes is read
+    if size == "3G":  # in another process, since this process reads all that it writes
         done = subprocess.run(
             command("mke2fs", *line, image, size),
             env=environment(env),
@@ -528,7 +528,7 @@ def test_huge_files_are_those_of_mke2fs(
 
 
 def _huge(image: Path, path: str) -> tuple[object, ...]:
-    """What is known of a file but where the nodes of its extent tree lie."""
+    """All facts about a file except where the nodes of its extent tree are."""
     node = debugfs.inode(image, path)
     leaves = [each for each in debugfs.ex(image, path) if each.level == each.depth]
     return node.ino, node.mode, node.uid, node.gid, node.size, leaves if node.size > MIB else ()
@@ -536,7 +536,7 @@ def _huge(image: Path, path: str) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("options", [["-T", "many", "-O", "^extent,^64bit"], ["-T", "large"]])
 def test_huge_files_that_cannot_be_are_named(options: list[str], tmp_path: Path) -> None:
-    """The file system is made without them, as by mke2fs, unless --strict forbids it."""
+    """The file system is created without them, as by mke2fs, unless --strict forbids it."""
     require("mke2fs")
     config, image, other = tmp_path / "mke2fs.conf", tmp_path / "image", tmp_path / "other"
     config.write_text(HUGE_FILES)
@@ -678,7 +678,7 @@ def test_sectors_decide_the_block_size(tmp_path: Path) -> None:
 
 
 def test_who_is_asked_may_say_no(tmp_path: Path) -> None:
-    """On a terminal what is there already is shown first; a script is not asked."""
+    """On a terminal, the existing content is shown first; a script gets no question."""
     image = tmp_path / "image"
     assert ours("-q", "-L", "mine", image, "4M").status == 0
     before = image.read_bytes()
@@ -707,7 +707,7 @@ def test_who_is_asked_may_say_no(tmp_path: Path) -> None:
 
 
 def test_a_configuration_may_go_on_by_itself(tmp_path: Path) -> None:
-    """proceed_delay: after this number of seconds no answer is a yes."""
+    """proceed_delay: after this number of seconds, no answer means yes."""
     config, image = tmp_path / "mke2fs.conf", tmp_path / "image"
     config.write_text("[options]\n\tproceed_delay = 1\n")
     assert ours("-q", image, "4M").status == 0
@@ -749,7 +749,7 @@ def test_output_is_not_in_its_own_tree(tmp_path: Path) -> None:
 def test_systems_whose_features_linux_cannot_use(
     system: str, number: int, tmp_path: Path, watch: Watch
 ) -> None:
-    """No Spec asks for them; mke2fs makes them, and what Linux does then is the reason."""
+    """No Spec requests them. mke2fs creates them, and the reason is how Linux handles them."""
     require_loop_mount()
     image = tmp_path / "image"
     watch.damaged(image)

@@ -1,4 +1,4 @@
-"""Devices, and files that back one: written in place, and refused while they are in use."""
+"""Devices, and files that back one, are written in place, and refused while they are in use."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_device_is_written_in_place(sector_size: int, tmp_path: Path) -> None:
 
 
 def garbage(data: bytes) -> int:
-    """How many blocks of 4 KiB hold only the bytes that were there before."""
+    """The number of 4 KiB blocks that hold only the bytes from before."""
     return sum(data[at : at + 4096] == b"\xff" * 4096 for at in range(0, len(data), 4096))
 
 
@@ -62,19 +62,20 @@ def test_free_blocks_are_left_as_mke2fs_leaves_them(extended: str, tmp_path: Pat
             run(["sync", device])
             used.append(backing.stat().st_blocks * 512)
             assert signatures(device) == ["ext4"]
-    # With a backup e2fsck looks at inodes that are not initialized yet, in those of mke2fs, too.
+    # With a backup, e2fsck checks inodes that are not initialized yet, in those of mke2fs, too.
     judge(tmp_path / "ours", "full" if "lazy" in extended else "quick")
     with kernel.mounted(tmp_path / "ours") as point:
         assert (point / "hello").read_bytes() == b"hello" * 10_000
     assert said == [extended == "discard"] * 2
-    # 8 and 2 MiB at the ends are zeros, and uninitialized bitmaps, and descriptors for growth.
+    # The 8 and 2 MiB at the ends are zeroed, as are uninitialized bitmaps and descriptors for
+    # growth.
     assert left[0] - 12 * MIB // 4096 <= left[1] <= left[0]
     assert used[1] <= used[0] + 12 * MIB
     assert left[1] * 4096 > 100 * MIB or extended == "discard"
 
 
 def test_a_device_that_is_zeros(tmp_path: Path) -> None:
-    """Nothing is discarded, and neither tables nor the journal are written."""
+    """Nothing is discarded, and neither the inode tables nor the journal are written."""
     disk = tmp_path / "disk"
     disk.write_bytes(bytes(160 * MIB))
     options = ["-t", "ext4", "-E", "assume_storage_prezeroed"]
@@ -90,7 +91,7 @@ def test_a_device_that_is_zeros(tmp_path: Path) -> None:
 
 
 def test_the_kernel_makes_zeros_of_unused_inodes(tmp_path: Path) -> None:
-    """The thread that does so has its time, and then the file system is in order."""
+    """The thread that zeros them gets time to run; the file system is clean afterwards."""
     require_loop_mount()
     disk = tmp_path / "disk"
     disk.write_bytes(b"\xff" * (160 * MIB))
@@ -160,7 +161,7 @@ def test_blocks_are_no_smaller_than_sectors(tmp_path: Path) -> None:
 
 
 def test_a_journal_in_a_device_of_its_own(tmp_path: Path) -> None:
-    """Ours and theirs make journals for each other's file systems; one has one user."""
+    """Ours and theirs create journals for each other's file systems; a journal has one user."""
     disks = [tmp_path / name for name in ("journal", "other", "disk")]
     for disk in disks:
         disk.write_bytes(bytes(40 * MIB if disk.name == "disk" else 8 * MIB))

@@ -1,4 +1,4 @@
-"""The numbers of a file system are those of mke2fs for the same arguments."""
+"""The counts and sizes of a file system equal those of mke2fs for the same arguments."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ SHOWN = (
 def rows() -> list[list[str]]:
     """The arguments of every row of the pairwise table, the size last.
 
-    What a row cannot have beside the rest of it is left out, since mke2fs would say only that, and
-    so is what 1.47.0 gets wrong: a large reserve in small groups, or beside metagroups.
+    Options that conflict with the rest of a row are dropped, because mke2fs would only report the
+    conflict. So is what 1.47.0 gets wrong: a large reserve in small groups, or with metagroups.
     """
     found = []
     for row in pairwise(AXES):
@@ -108,7 +108,7 @@ def rows() -> list[list[str]]:
 
 
 def without(arguments: list[str], option: str) -> list[str]:
-    """The arguments with one option and its value left out."""
+    """The arguments without one option and its value."""
     if option not in arguments:
         return arguments
     at = arguments.index(option)
@@ -116,7 +116,7 @@ def without(arguments: list[str], option: str) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """The text without what differs each time, and without the words of versions."""
+    """The text without values that differ each time, and without version-specific words."""
     text = re.sub("Filesystem UUID: .*\n", "", text)
     return "\n".join(
         line
@@ -126,7 +126,7 @@ def plain(text: str) -> str:
 
 
 def groups_of(arguments: list[str]) -> int:
-    """About how many groups the arguments make, to leave out those that take minutes."""
+    """Roughly how many groups the arguments produce, to skip those that take minutes."""
     size = arguments[-1]
     bytes_ = int(size[:-1]) << {"k": 10, "m": 20, "g": 30, "t": 40}[size[-1]]
     block = 1024 if "1024" in arguments else 4096
@@ -135,7 +135,7 @@ def groups_of(arguments: list[str]) -> int:
 
 
 def test_hundreds_of_combinations_have_the_same_numbers(tmp_path: Path) -> None:
-    """``-n -v`` tells all counts, without writing anything."""
+    """``-n -v`` prints all counts, without writing anything."""
     require("mke2fs")
     device, compared, wrong = tmp_path / "image", 0, []
     device.touch()
@@ -147,7 +147,7 @@ def test_hundreds_of_combinations_have_the_same_numbers(tmp_path: Path) -> None:
         if (found.status, found.stdout.count("\n8 inodes")) == (0, 0) and (
             "\n8 inodes" in expected.stdout
         ):
-            continue  # e2fsprogs 1.47.0 makes fewer than are reserved, and fails later
+            continue  # e2fsprogs 1.47.0 creates fewer than it reserves, and fails later
         compared += found.status == 0
         if (found.status, plain(found.stdout)) != (expected.status, plain(expected.stdout)):
             wrong.append((" ".join(arguments), found, expected))
@@ -156,7 +156,7 @@ def test_hundreds_of_combinations_have_the_same_numbers(tmp_path: Path) -> None:
 
 
 def written(arguments: list[str]) -> bool:
-    """Whether a row is written in the tests: it takes no minutes, and fits most file systems."""
+    """Whether the tests write a row: it takes no minutes, and fits most file systems."""
     return arguments[-1][-1] in "km" and groups_of(arguments) < 1000
 
 
@@ -170,12 +170,12 @@ WRITTEN = [arguments for arguments in rows() if written(arguments)]
 def test_dumpe2fs_shows_the_same(arguments: list[str], tmp_path: Path, watch: Watch) -> None:
     require("mke2fs")
     one, other = tmp_path / "ours", tmp_path / "theirs"
-    watch.damaged(one)  # e2fsck clears the flag of test_fs, and writes the block of mmp
+    watch.damaged(one)  # e2fsck clears the flag test_fs, and writes the mmp block
     watch.damaged(other)
     expected = theirs("-q", "-F", *arguments[:-1], other, arguments[-1])
     found = ours("-q", "-F", *arguments[:-1], one, arguments[-1])
     if "Could not allocate inode" in expected.stderr or "Illegal inode" in expected.stderr:
-        # e2fsprogs 1.47.0 makes too few for those that are reserved.
+        # e2fsprogs 1.47.0 creates fewer than it reserves.
         assert not found.status
         return
     assert found.status == expected.status, (found.stderr, expected.stderr)
@@ -186,7 +186,7 @@ def test_dumpe2fs_shows_the_same(arguments: list[str], tmp_path: Path, watch: Wa
         judge(one, "quick")
     shown, wanted = dumpe2fs(one), dumpe2fs(other)
     if "has_journal" not in wanted["Filesystem features"]:
-        # mke2fs leaves the flag of fast commits where there is no journal for them.
+        # mke2fs leaves the flag of fast commits even without a journal.
         wanted["Filesystem features"] = wanted["Filesystem features"].replace("fast_commit ", "")
     different = {
         name: (shown.get(name), wanted.get(name))
@@ -200,9 +200,9 @@ def test_dumpe2fs_shows_the_same(arguments: list[str], tmp_path: Path, watch: Wa
 BAD = "2100 2101 5000 5003 900 9000 12000 600"
 """Blocks among tables, and among files."""
 GROUPS = (
-    # One group has the gaps of a full flex group, and files of the file system lie in them.
+    # The gaps of a full flex group in a single group, with system files in them.
     *("-t ext4 -b 1024 8M", "-t ext4 -O quota,project,mmp,orphan_file -b 1024 -J size=1 8M"),
-    # Tables go on behind a backup, and before it where they do not reach beyond it.
+    # Tables that continue after a backup, or precede it if they end before it.
     *("-t ext4 -b 1024 -i 1024 -I 512 130M", "-t ext4 -b 1024 -G 128 -g 512 -i 1024 63M"),
     *("-t ext4 -O ^sparse_super,^resize_inode -b 1024 -G 64 -g 256 -N 20000 63M",),
     # Inodes of the second group are in use.
@@ -212,9 +212,9 @@ GROUPS = (
     *("-t ext4 -G 1 -b 1024 -E stride=33 33M", "-t ext4 -E packed_meta_blocks -b 1024 63M"),
     *("-t ext4 -O bigalloc -b 1024 63M", "-t ext4 -O bigalloc,^flex_bg -C 65536 5G"),
     *("-t ext4 -O meta_bg,^resize_inode,^flex_bg -b 1024 129M",),
-    # The group of the journal is the one with the most blocks, and not with the most clusters.
+    # The journal's group is the one with the most free blocks, not with the most clusters.
     *("-t ext4 -O bigalloc,^flex_bg -b 1024 -C 4096 -g 512 -E stride=333 97M",),
-    # The block of the journal's mapping comes before it.
+    # The block of the journal's mapping precedes the journal.
     *("-t ext4 -N 16 -J size=600 4G", "-t ext4 -J size=16,location=20M 130M"),
     *("-t ext4 -l BAD 63M", "-t ext4 -b 1024 -l BAD 63M", "-t ext3 -b 1024 -l BAD 63M"),
 )
@@ -222,7 +222,7 @@ GROUPS = (
 
 @pytest.mark.parametrize("line", GROUPS)
 def test_groups_are_the_same(line: str, tmp_path: Path, watch: Watch) -> None:
-    """Bitmaps, tables and what is free, where mke2fs does not just put one after the other."""
+    """Bitmaps, tables and free ranges, also where mke2fs does not just place them in sequence."""
     require("mke2fs")
     bad, one, other = (tmp_path / name for name in ("bad", "ours", "theirs"))
     bad.write_text(BAD.replace(" ", "\n"))

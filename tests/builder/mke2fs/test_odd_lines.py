@@ -1,4 +1,4 @@
-"""Odd command lines end as they end with mke2fs: with the same status, and an image or none."""
+"""Odd command lines end as with mke2fs: the same status, and an image if it writes one."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_the_end_is_the_same(option: str, tmp_path: Path, watch: Watch) -> None:
             for run in (theirs, ours):
                 device.unlink(missing_ok=True)
                 done = run("-q", *line, env=env)
-                # mke2fs leaves a file that is not whole.
+                # mke2fs leaves an incomplete file.
                 made = done.status == 0 and device.stat().st_size
                 ends.append((done.status, made))
             if ends[0] != ends[1]:

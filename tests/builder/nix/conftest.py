@@ -1,4 +1,4 @@
-"""A real store with a closure worth the name, made once for all tests of this folder."""
+"""A real store with a non-trivial closure, created once for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class RealClosure:
 
     @property
     def store(self) -> Path:
-        """Where the host has it."""
+        """The position of the store on the host."""
         return self.host.real("/nix/store")
 
     @property
@@ -61,12 +61,12 @@ class RealClosure:
 
     @property
     def listed(self) -> list[str | Path]:
-        """The same without a registration."""
+        """The same options without a registration."""
         return ["--store-paths", self.folder / "store-paths", "--store-dir", self.store]
 
 
 def odd_tree(folder: Path) -> None:
-    """All that a store may hold, with names and sizes on the edges."""
+    """Everything that a store may contain, including extreme names and sizes."""
     chance = random.Random(1)
     folder.mkdir()
     (folder / "empty directory").mkdir()
@@ -100,7 +100,7 @@ def odd_tree(folder: Path) -> None:
 
 
 def many_files(folder: Path, count: int = 1600) -> None:
-    """Small files, every tenth of them equal to others."""
+    """Small files; every tenth equals others."""
     for number in range(count):
         parent = folder / f"folder {number % 37}"
         parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def many_files(folder: Path, count: int = 1600) -> None:
 
 @pytest.fixture(scope="session")
 def closure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealClosure]:
-    """A closure of five objects in a store of its own; no test changes it."""
+    """A closure of five objects in a separate store; no test changes it."""
     scratch = tmp_path_factory.mktemp("closure")
     host = NixHost(scratch)
     odd_tree(scratch / "odd")

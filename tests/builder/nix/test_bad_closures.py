@@ -1,4 +1,4 @@
-"""What is wrong with a closure is one line that names it, and leaves nothing."""
+"""A faulty closure is reported in one line that names the fault, and no file is left."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Lines = list[str]
 
 
 def at(lines: Lines, suffix: str) -> int:
-    """The line of the record of the path whose name ends so."""
+    """The line of the record of the path whose name ends with ``suffix``."""
     [found] = [
         number
         for number, line in enumerate(lines)
@@ -173,7 +173,7 @@ def test_a_path_that_is_missing_in_the_store(
 
 @pytest.fixture
 def copy(closure: RealClosure, tmp_path: Path) -> Path:
-    """A copy of the store that may be changed."""
+    """A copy of the store that tests may change."""
     store = tmp_path / "copy"
     shutil.copytree(closure.store, store, symlinks=True)
     tools.run(["chmod", "-R", "u+w", store])
@@ -215,7 +215,7 @@ def test_verify_finds_what_was_changed(
     done = run("nix", *options, "--verify", "-o", out / f"a.img{suffix}")
     assert_one_line(done, 1, odd, "it was changed after")
     assert_untouched(out)
-    # Nothing is read twice unless that is asked for.
+    # Nothing is read twice unless requested.
     assert run("nix", *options, "-o", out / "a.img").returncode == 0
 
 
@@ -331,7 +331,7 @@ def test_an_older_image_stays_until_the_new_one_is_whole(closure: RealClosure, o
     tools.run(["zstd", "-t", image])
 
 
-# -- readers that anything may be given to ---------------------------------------------------------
+# -- readers of arbitrary input --------------------------------------------------------------------
 
 CALM = settings(
     max_examples=300,
@@ -341,7 +341,7 @@ CALM = settings(
 
 
 def damage(data: bytes, seed: int) -> bytes:
-    """A few edits, of the kinds that files suffer."""
+    """Make a few edits, typical of how files get damaged."""
     chance = random.Random(seed)
     for _ in range(chance.randrange(1, 4)):
         at = chance.randrange(len(data) + 1)
@@ -363,7 +363,7 @@ def damage(data: bytes, seed: int) -> bytes:
 @given(seed=st.integers(0, 1 << 40))
 @CALM
 def test_a_damaged_registration(seed: int, closure: RealClosure, tmp_path: Path) -> None:
-    """It is refused, or is read as what it says: written again it says the same."""
+    """It is refused, or it is parsed: written again, the result says the same."""
     file = tmp_path / "registration"
     file.write_bytes(damage((closure.folder / "registration").read_bytes(), seed))
     try:
@@ -378,7 +378,7 @@ def test_a_damaged_registration(seed: int, closure: RealClosure, tmp_path: Path)
 @given(data=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 @CALM
 def test_anything_for_a_list_or_a_registration(data: bytes, tmp_path: Path) -> None:
-    assume(data.strip(b"\n"))  # nothing is a list and a registration of nothing
+    assume(data.strip(b"\n"))  # empty input is a valid list and registration
     file = tmp_path / "file"
     file.write_bytes(data)
     for read in (read_list, read_registration, read_narinfo):
@@ -420,7 +420,7 @@ def test_a_damaged_narinfo(seed: int, tmp_path: Path) -> None:
 @given(digest=st.binary(min_size=32, max_size=32))
 @settings(deadline=None, max_examples=50)
 def test_every_notation_of_a_hash(digest: bytes) -> None:
-    """Nix writes them, and we read them."""
+    """These are the notations that Nix writes and we read."""
     text = tools.run(
         ["nix-hash", "--type", "sha256", "--to-base32", digest.hex()],
         environment={"HOME": "/nonexistent"},

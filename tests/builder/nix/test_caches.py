@@ -1,4 +1,4 @@
-"""``ext4writer nix`` out of binary caches and archives that a real Nix wrote; no store is read."""
+"""``ext4writer nix`` reads binary caches and archives that a real Nix wrote, without a store."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ONES = "sha256:" + "1" * 52
 
 @pytest.fixture(scope="session")
 def caches(closure: RealClosure, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Binary caches with the whole closure, by compression."""
+    """Binary caches with the entire closure, by compression."""
     scratch = tmp_path_factory.mktemp("caches")
 
     def cache(compression: str) -> Path:
@@ -118,7 +118,7 @@ def test_archives_by_themselves(
     out: Path,
     tmp_path: Path,
 ) -> None:
-    """Whatever their file is called; hash, size and references follow from what they hold."""
+    """The file's name does not matter; hash, size and references follow from the content."""
     options: list[str | Path] = []
     for number, info in enumerate(caches(compression).glob("*.narinfo")):
         facts = dict(line.split(": ", 1) for line in info.read_text().splitlines())
@@ -137,7 +137,7 @@ def test_archives_by_themselves(
 def test_no_store_and_no_nix_are_needed(
     closure: RealClosure, caches: Callable[[str], Path], live: Path, out: Path
 ) -> None:
-    """In a sandbox that has neither a store nor a program of Nix, and cannot write to the cache."""
+    """The sandbox has neither a store nor a program of Nix, and cannot write to the cache."""
     cache = caches("xz")
     hidden = closure.host.nix
     sandbox = [
@@ -152,11 +152,11 @@ def test_no_store_and_no_nix_are_needed(
     assert (out / "a.img").read_bytes() == live.read_bytes()
 
 
-# -- caches that are not whole ---------------------------------------------------------------------
+# -- incomplete caches -----------------------------------------------------------------------------
 
 
 def narinfo(cache: Path, suffix: str) -> Path:
-    """The description of the path whose name ends so."""
+    """The description of the path whose name ends with ``suffix``."""
     [found] = [
         path
         for path in cache.glob("*.narinfo")
@@ -166,7 +166,7 @@ def narinfo(cache: Path, suffix: str) -> Path:
 
 
 def archive(cache: Path, suffix: str) -> Path:
-    """Its archive."""
+    """The archive of the path whose name ends with ``suffix``."""
     lines = narinfo(cache, suffix).read_text().splitlines()
     [url] = [line.removeprefix("URL: ") for line in lines if line.startswith("URL: ")]
     return cache / url
@@ -193,7 +193,7 @@ def corrupt(path: Path) -> None:
 
 
 def without_file_facts(cache: Path, suffix: str) -> None:
-    """Take away what would find a fault before the archive is looked at."""
+    """Remove the facts that would reveal a fault before the archive is read."""
     for key in ("FileHash", "FileSize"):
         drop_line(narinfo(cache, suffix), key)
 
@@ -222,7 +222,7 @@ def piped(path: Path) -> None:
 
 
 def huge(cache: Path) -> None:
-    """The later an archive comes, the more bytes it claims, so that the last is unpacked first."""
+    """Give later archives larger claimed sizes, so the last is unpacked first."""
     for number, path in enumerate(sorted(cache.glob("*.narinfo"))):
         set_line(path, "NarSize", str((1 << 62) + number))
 
@@ -476,7 +476,7 @@ def test_archives_that_are_none(closure: RealClosure, out: Path, tmp_path: Path)
 
 
 def test_no_place_for_a_temporary_file(closure: RealClosure, caches: Callable[[str], Path]) -> None:
-    """Archives that are not compressed need none."""
+    """Uncompressed archives need none."""
     everything = (tools.require("bwrap"), "--ro-bind", "/", "/", "--dev", "/dev")
     for compression, status in (("xz", 1), ("none", 0)):
         options = ["--cache", caches(compression), *roots(closure), "--quiet"]
@@ -501,7 +501,7 @@ def test_an_archive_that_nix_does_not_write(
 
 
 def test_free_inodes_are_five_in_a_hundred_of_many(out: Path, tmp_path: Path) -> None:
-    """Above 20,480 entries that is more than the least, which the other images have."""
+    """Above 20,480 entries, that is more than the minimum, which the other images have."""
     root = Directory()
     for number in range(30_000):
         root.children[b"%d" % number] = Symlink(b"x")
@@ -522,7 +522,7 @@ def test_a_compressed_archive_cut_anywhere(
     out: Path,
     tmp_path: Path,
 ) -> None:
-    """Also where the archive in it is whole, and only what checks it is missing."""
+    """This includes cuts where the archive inside is complete and only its check is missing."""
     [word] = [path for path in closure.paths if path.endswith("-word")]
     plain = archive(caches("none"), "-word")
     with open(tmp_path / "whole", "wb") as whole:
@@ -539,7 +539,7 @@ def test_a_compressed_archive_cut_anywhere(
 def test_a_stream_of_several_frames(
     closure: RealClosure, caches: Callable[[str], Path], out: Path, tmp_path: Path
 ) -> None:
-    """As pzstd writes it, in pieces that end anywhere; with a frame that is to be skipped."""
+    """Like pzstd's: with frames cut at any point, and one to skip."""
     [many] = [path for path in closure.paths if path.endswith("-many")]
     data = archive(caches("none"), "-many").read_bytes()
     images = []
@@ -555,7 +555,7 @@ def test_a_stream_of_several_frames(
 
 
 def test_a_bomb_is_not_unpacked(closure: RealClosure, out: Path, tmp_path: Path) -> None:
-    """Gigabytes of zeros in a small file stop at the size that is registered."""
+    """Gigabytes of zeros in a small file: unpacking stops at the registered size."""
     [word] = [path for path in closure.paths if path.endswith("-word")]
     file = tmp_path / "bomb.nar.zst"
     with open(file, "wb") as stream:

@@ -1,4 +1,4 @@
-"""``ext4writer nix`` out of a store that a real Nix filled."""
+"""``ext4writer nix`` reads a store that a real Nix filled."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def facts_of(registration: str) -> dict[str, tuple[int, list[str]]]:
 
 
 def registered(host_store: Path, home: Path) -> list[str]:
-    """The paths that a store in a folder knows, as a real Nix tells them."""
+    """The paths registered in the store in a folder, as listed by a real Nix."""
     said = nix_store(host_store, home, "--dump-db").stdout
     return sorted(facts_of(said))
 
 
 def nix_store(store: Path, home: Path, *arguments: str, stdin: bytes = b"", check: bool = True):
-    """Run ``nix-store`` on the store in the folder ``store``; what it warns of apart."""
+    """Run ``nix-store`` on the store in the folder ``store``; its warnings are kept separate."""
     done = subprocess.run(
         [tools.require("nix-store"), "--store", store, *arguments],
         input=stdin,
@@ -88,7 +88,7 @@ def test_the_image_holds_what_the_store_holds(closure: RealClosure, out: Path) -
 
 
 def test_owners_stamps_and_modes(closure: RealClosure, out: Path, source: Path) -> None:
-    """Looked at by hand, entry by entry; four stamps, as the kernel and debugfs have them."""
+    """Each entry is checked, with four timestamps from the kernel and debugfs."""
     tools.require_root()
     image = out / "a.img"
     assert run("nix", *closure.options, "--files", source, "-o", image).returncode == 0
@@ -129,7 +129,7 @@ def test_owners_stamps_and_modes(closure: RealClosure, out: Path, source: Path) 
 def test_the_first_boot_registers_every_path(
     closure: RealClosure, out: Path, tmp_path: Path
 ) -> None:
-    """A copy of what is mounted is a store in which a real Nix misses nothing."""
+    """A copy of the mounted image is a store in which a real Nix misses nothing."""
     tools.require_root()
     image = out / "a.img"
     assert run("nix", *closure.options, "-o", image).returncode == 0
@@ -144,7 +144,7 @@ def test_the_first_boot_registers_every_path(
     assert "checking store hashes" in said
     assert "modified" not in said and "disappeared" not in said
     assert registered(copy, home) == closure.paths
-    # That Nix would have seen more or less:
+    # Nix would have noticed a change:
     [word] = [path for path in closure.paths if path.endswith("-word")]
     damaged = copy / word[1:]
     damaged.chmod(0o644)
@@ -157,7 +157,7 @@ def test_the_first_boot_registers_every_path(
 def test_an_optimised_store_gives_the_same_bytes(
     out: Path, tmp_path: Path, closure: RealClosure
 ) -> None:
-    """Hard links of the host are not taken, nor are its attributes."""
+    """Hard links and attributes of the host's store are ignored."""
     host = NixHost(tmp_path)
     tools.run(["cp", "-a", closure.host.nix / "store", host.nix])
     (host.nix / "var/nix/db").mkdir(parents=True)
@@ -166,7 +166,7 @@ def test_an_optimised_store_gives_the_same_bytes(
     options = ["--closure", closure.folder, "--store-dir", host.nix / "store"]
     first = report("nix", *options, "-o", out / "before.img")
     host.run("nix-store", "--optimise")
-    # Not with rglob: it follows links, and stops at one whose target is longer than a name may be.
+    # rglob follows links, and fails on one with a target longer than a name may be.
     found = (
         Path(folder, name) for folder, _, names in os.walk(host.nix / "store") for name in names
     )
@@ -207,7 +207,7 @@ def test_equal_files_become_one(closure: RealClosure, out: Path) -> None:
         [odd] = [path for path in closure.paths if path.endswith("-odd")]
         one, two, three = (f"{root}{odd}/{name}" for name in ("same", "same too", "bin/same"))
         assert os.path.samefile(one, two)
-        assert not os.path.samefile(one, three)  # it can be executed
+        assert not os.path.samefile(one, three)  # it is executable
         for path in closure.paths:
             if (closure.host.real(path)).is_dir():
                 tools.run(
@@ -279,7 +279,7 @@ def test_the_level_of_compression(closure: RealClosure, out: Path) -> None:
 
 
 def test_the_raw_image_never_lies_on_the_disk(closure: RealClosure, out: Path) -> None:
-    """No file may become larger than what the compressed image has."""
+    """No file may become larger than the compressed image."""
     size = report("nix", *closure.options, "-o", out / "a.img.zst")["output_size"]
     assert size < 8 * MIB
 
@@ -306,7 +306,7 @@ def test_standard_output_takes_the_same_bytes(closure: RealClosure, out: Path) -
 def test_the_digest_of_a_device_is_that_of_the_image(
     closure: RealClosure, out: Path, tmp_path: Path
 ) -> None:
-    """What lies after the image on a larger device is not part of the output."""
+    """Bytes after the image on a larger device are not part of the output."""
     tools.require_loop_mount()
     backing = tmp_path / "backing"
     backing.write_bytes(b"\xff" * (64 * MIB))
@@ -359,7 +359,7 @@ def test_files_lie_in_the_root(closure: RealClosure, out: Path, tmp_path: Path) 
 
 
 def test_files_alone(out: Path, tmp_path: Path) -> None:
-    """What closureInfo makes of no store paths is an image with an empty store."""
+    """closureInfo without store paths gives an image with an empty store."""
     tools.require_root()
     empty, files = tmp_path / "empty", tmp_path / "files"
     empty.mkdir()
@@ -404,7 +404,7 @@ def test_free_inodes_follow_from_the_entries(closure: RealClosure, out: Path) ->
 
 
 def test_the_registration_is_what_nix_knows(closure: RealClosure) -> None:
-    """Hashes, sizes and references follow from what the paths hold, as Nix found them."""
+    """Hashes, sizes and references follow from the content of the paths, and equal Nix's."""
     done = run("nix", "registration", *closure.listed)
     assert (done.returncode, done.stderr) == (0, "")
     ours = facts_of(done.stdout)

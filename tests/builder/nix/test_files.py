@@ -1,4 +1,4 @@
-"""What lies beside the closure: files that have a store of their own, and further contents."""
+"""What is added to the closure: files that contain a store, and further contents."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def object_named(closure: RealClosure, suffix: str) -> str:
 def test_a_database_that_nix_made_in_the_files(
     closure: RealClosure, files: Path, out: Path, tmp_path: Path
 ) -> None:
-    """As ``NIX_REMOTE=local?root=$PWD/files nix-store --load-db`` leaves it."""
+    """The files are as ``NIX_REMOTE=local?root=$PWD/files nix-store --load-db`` leaves them."""
     tools.require_root()
     registration = (closure.folder / "registration").read_bytes()
     nix_store(files, tmp_path, "--load-db", stdin=registration)
@@ -96,7 +96,7 @@ def test_what_is_not_registered_is_reported(closure: RealClosure, files: Path, o
 
 
 def own_registration(closure: RealClosure, files: Path, edit: str = "") -> None:
-    """A registration of the caller's own, with one path more, which lies in the files."""
+    """A registration of the caller's with an additional path, which is in the files."""
     lines: Lines = (closure.folder / "registration").read_text().splitlines()
     start = at(lines, "-word")
     if edit == "less":
@@ -154,7 +154,7 @@ def test_a_registration_that_is_none(closure: RealClosure, files: Path, out: Pat
 
 @pytest.fixture
 def hacked(closure: RealClosure, tmp_path: Path) -> Path:
-    """The store as Nix on macOS unpacks it: of ``Case`` and ``case`` the second has a suffix."""
+    """The store as unpacked by Nix on macOS: of ``Case`` and ``case``, the second has a suffix."""
     store = tmp_path / "hacked"
     shutil.copytree(closure.store, store, symlinks=True)
     tools.run(["chmod", "-R", "u+w", store])
@@ -171,14 +171,14 @@ def test_case_hack(closure: RealClosure, hacked: Path, out: Path, tmp_path: Path
     done = run("nix", *options, "--case-hack", "--verify", "--strict", "-o", image)
     assert (done.returncode, done.stderr) == (0, "")
     assert image.read_bytes() == plain.read_bytes()
-    # Nix sees the same in such a store.
+    # Nix finds the same in such a store.
     home = {"HOME": str(tmp_path), "NIX_CONFIG": "use-case-hack = true"}
     odd = object_named(closure, "-odd")
     said = tools.run(
         ["nix-hash", "--type", "sha256", hacked / os.path.basename(odd)], environment=home
     )
     assert said.stdout.split()[-1] in (closure.folder / "registration").read_text()
-    # Without being told, names are what they are, and that is said.
+    # Without the option, names are unchanged, and this is reported.
     done = run("nix", *options, "--verify", "-o", out / "b.img")
     assert_one_line(done, 1, odd, "it was changed after")
     facts = report("nix", *options, "-o", out / "b.img")
@@ -233,7 +233,7 @@ def with_contents(
 
 
 def test_contents(closure: RealClosure, files: Path, out: Path, tmp_path: Path) -> None:
-    """What make-disk-image.nix does with them: rsync, chmod and chown."""
+    """make-disk-image.nix treats them like this, with rsync, chmod and chown."""
     tools.require_root()
     source = tmp_path / "source"
     (source / "folder/deep").mkdir(parents=True)
@@ -280,7 +280,7 @@ def test_contents(closure: RealClosure, files: Path, out: Path, tmp_path: Path) 
 
 
 def test_what_a_wildcard_finds(closure: RealClosure, out: Path, tmp_path: Path) -> None:
-    """As the shell and rsync have it: links stay links, and all kinds of wildcards count."""
+    """As in the shell and rsync: links stay links, and all kinds of wildcards work."""
     source = tmp_path / "source"
     for name in ("a1", "a2", "b1", "b2"):
         (source / name).mkdir(parents=True)
@@ -295,7 +295,7 @@ def test_what_a_wildcard_finds(closure: RealClosure, out: Path, tmp_path: Path) 
 
 
 def test_contents_below_the_store(closure: RealClosure, out: Path, tmp_path: Path) -> None:
-    """They are treated like files there: nothing gets into what is registered, or in by stealth."""
+    """They are handled like files there: registered paths stay as they are, none are added."""
     odd = object_named(closure, "-odd")
     real = str(closure.host.real(odd))
     image, hosts = out / "a.img", "/etc/hosts"
@@ -419,7 +419,7 @@ def test_blocks_as_mke2fs_chooses_them(closure: RealClosure, out: Path, tmp_path
 
 
 def test_the_largest_blocks(closure: RealClosure, out: Path) -> None:
-    """A group of blocks of 64 KiB has no room for an inode for each 16 KiB, nor for each block."""
+    """A group with 64 KiB blocks cannot hold an inode for each 16 KiB, or for each block."""
     options = ("nix", *closure.options, "-o", out / "a.img", "--block-size", "64K")
     facts = report(*options)
     assert facts["block_size"] == 65536

@@ -1,4 +1,4 @@
-"""The library takes closures by itself: the same images as the command's, and errors of its own."""
+"""The library reads closures without the command: equal images, and its own errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ID = UUID("12345678-1234-5678-1234-567812345678")
 
 
 def entries(tree: Tree) -> dict[bytes, tuple[object, ...]]:
-    """All that a tree says of each of its names, the contents among it."""
+    """All that a tree records for each of its names, including the content."""
     found: dict[bytes, tuple[object, ...]] = {}
     for path, node in tree.walk():
         content = b""
@@ -54,7 +54,7 @@ def entries(tree: Tree) -> dict[bytes, tuple[object, ...]]:
 
 
 def test_a_store(closure: RealClosure, tmp_path: Path) -> None:
-    """The names come as paths or base names, the registration as a file, read, or not at all."""
+    """The names are paths or base names; the registration is a file, an object, or missing."""
     bases = [os.path.basename(path) for path in closure.paths]
     registration = closure.folder / "registration"
     trees = [
@@ -69,7 +69,7 @@ def test_a_store(closure: RealClosure, tmp_path: Path) -> None:
         ),
     ]
     first, second, third = map(entries, trees)
-    # One that is computed has no derivers, which Nix's own dump has.
+    # The computed one has no derivers, unlike Nix's own dump.
     key = b"/nix-path-registration"
     assert second == third
     assert {**first, key: second[key]} == second
@@ -140,7 +140,7 @@ def zeros(mib: int) -> Iterator[bytes]:
 
 
 def test_archives_have_one_ratio(tmp_path: Path) -> None:
-    """Each of four unpacks to less than 128 MiB, from where on the ratio counts."""
+    """Each of the four unpacks to less than 128 MiB, above which the ratio is limited."""
     pack = zstandard.ZstdCompressor(level=1).compressobj()
     packed = b"".join(map(pack.compress, zeros(40))) + pack.flush()
     archives = {}
@@ -165,7 +165,7 @@ def test_archives_have_one_ratio(tmp_path: Path) -> None:
 
 
 def test_decompressors_share_their_memory(tmp_path: Path) -> None:
-    """A dictionary of 192 MiB is more than each of two threads may have, and less than both."""
+    """Together, the two threads may use more than the 192 MiB dictionary; each alone may not."""
     [path] = PATHS[:1]
     archive = tmp_path / "a.nar.xz"
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 192 << 20}]
@@ -189,7 +189,7 @@ def test_decompressors_share_their_memory(tmp_path: Path) -> None:
     with pytest.raises(LimitError, match="more than 134217728 bytes of memory") as caught:
         read(decoder_bytes=128 << 20)
     assert caught.value.limit == "decoder_bytes"
-    # One that asks for 4 GiB.
+    # One that requires 4 GiB.
     data = bytearray(archive.read_bytes())
     size = (data[12] + 1) * 4
     data[data.index(b"\x21\x01", 12) + 2] = 40

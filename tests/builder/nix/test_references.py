@@ -1,4 +1,4 @@
-"""References are found wherever a hash stands, and nowhere else."""
+"""References are found wherever a hash occurs, and nowhere else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DIGITS = BASE32.encode()
 
 
 def found(data: bytes, names: list[str], cuts: list[int]) -> set[str]:
-    """What a scanner finds in ``data``, given to it in pieces."""
+    """The hashes that a scanner finds in ``data``, passed to it in pieces."""
     scanner = ReferenceScanner(Candidates(names))
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     for start, end in pairwise(edges):
@@ -35,7 +35,7 @@ def names_of(chance: random.Random, count: int, alphabet: bytes) -> list[str]:
 )
 @settings(max_examples=400, deadline=None)
 def test_every_hash_is_found_and_no_other(seed: int, alphabet: bytes, cuts: list[int]) -> None:
-    """Few digits make hashes that overlap themselves and each other."""
+    """A small alphabet gives hashes that overlap themselves and each other."""
     chance = random.Random(seed)
     names = names_of(chance, 8, alphabet)
     pieces = []

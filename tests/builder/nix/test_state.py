@@ -1,4 +1,4 @@
-"""The Nix database and the profile that are in an image already: a real Nix finds all in them."""
+"""The Nix database and profile that images contain already: a real Nix accepts them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DATABASE = "nix/var/nix/db/db.sqlite"
 
 
 def rows(database: Path) -> dict[str, list[tuple[object, ...]]]:
-    """All rows of all tables, ids of paths as paths, without the time of registration."""
+    """All rows of all tables, with paths instead of ids, and without registration times."""
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         query = connection.execute
         assert query("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -47,7 +47,7 @@ def rows(database: Path) -> dict[str, list[tuple[object, ...]]]:
 
 
 def schema(database: Path) -> dict[str, object]:
-    """What the tables are like: columns, keys, indexes, and the text of triggers."""
+    """The schema: columns, keys, indexes, and the text of triggers."""
     found: dict[str, object] = {}
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -63,7 +63,7 @@ def schema(database: Path) -> dict[str, object]:
 
 
 def unpacked(image: Path, folder: Path) -> Path:
-    """A copy of what the kernel reads in an image."""
+    """A copy of what the kernel reads from an image."""
     with mounted(image) as root:
         tools.run(["cp", "-a", root, folder])
     return folder
@@ -95,11 +95,11 @@ def test_nix_knows_every_path_without_loading_any(
         assert word not in said
     referred = nix_store(copy, home, "--query", "--requisites", *closure.roots).stdout.split()
     assert sorted(referred) == closure.paths
-    # Nix goes on from there, and adds something new.
+    # Nix continues from there, and adds a new path.
     (tmp_path / "new").write_text("new")
     added = nix_store(copy, home, "--add", str(tmp_path / "new")).stdout.strip()
     assert registered(copy, home) == sorted([*closure.paths, added])
-    # It is the same for a second image, and none of it says which library wrote it.
+    # A second image is the same, and nothing in either shows which library wrote it.
     again = out / "b.img"
     assert run("nix", *closure.options, "--database", "-o", again, "--workers", "1").returncode == 0
     with mounted(again) as root:
@@ -109,14 +109,14 @@ def test_nix_knows_every_path_without_loading_any(
 
 
 def test_a_root_that_stays_read_only(closure: RealClosure, out: Path, tmp_path: Path) -> None:
-    """The database can be read where nothing can be written, not even beside it."""
+    """The database can be read where nothing can be written, not even files next to it."""
     tools.require_root()
     image = out / "a.img"
     assert run("nix", *closure.options, "--database", "-o", image).returncode == 0
     with mounted(image) as root:
         assert len(rows(root / DATABASE)["paths"]) == len(closure.paths)
         header = (root / DATABASE).read_bytes()[:100]
-        assert header[18:20] == b"\1\1"  # a journal that is rolled back; WAL has to write
+        assert header[18:20] == b"\1\1"  # a rollback journal; WAL would have to write
 
 
 SYSTEM_LINKS = {
@@ -174,14 +174,14 @@ def test_the_store_lies_elsewhere(at: str, state: str, closure: RealClosure, out
         assert sorted(f"/nix/store/{name}" for name in names) == closure.paths
         assert len(rows(root / state / "db/db.sqlite")["paths"]) == 5
         assert os.readlink(root / state / "profiles/system-1-link") == closure.roots[0]
-        # Links say what the programs of the system know.
+        # The links are those that the system's programs expect.
         assert os.readlink(root / state / "gcroots/profiles") == "/nix/var/nix/profiles"
         assert (root / "nix-path-registration").exists()
         assert (root / "sbin/init").is_symlink() == (at == "/nix/store/")
 
 
 def test_a_store_and_nothing_else(closure: RealClosure, out: Path) -> None:
-    """As a disk that is mounted at /nix/store."""
+    """A disk that is mounted at /nix/store."""
     tools.require_root()
     image = out / "a.img"
     facts = report("nix", *closure.options, "--store-at", "/", "-o", image)
@@ -217,7 +217,7 @@ DIGEST = "548610b052e0e06692376f6b915b13a6271ca970bc9aa28cbc73f708d2f17748"
 
 
 def test_the_bytes_are_the_same_everywhere(tmp_path: Path) -> None:
-    """Pinned, as images are; the order in which paths come does not matter."""
+    """The bytes are pinned, like images; the order of the paths does not matter."""
     known = infos(3000)
     data = make_database(known, {})
     shuffled = dict(sorted(known.items(), key=lambda item: item[1].nar_hash[::-1]))
@@ -263,7 +263,7 @@ def test_what_is_no_derivation(text: bytes) -> None:
 
 
 def test_derivations_in_a_closure(tmp_path: Path) -> None:
-    """The database that is made of them has their outputs, as Nix's own."""
+    """The database built from them has their outputs, like Nix's own."""
     tools.require_root()
     host = NixHost(tmp_path)
     expression = tmp_path / "two.nix"
