@@ -47,10 +47,10 @@ def parse_mode(text: str) -> Change:
             mode = _act(mode, who, sign, what, is_directory, runs)
         return mode
 
-    return in_turn([change])
+    return chained([change])
 
 
-def in_turn(changes: Sequence[Change]) -> Change:
+def chained(changes: Sequence[Change]) -> Change:
     """A change that applies ``changes`` in order; results are cached for each mode."""
     known: dict[tuple[int, bool], int] = {}
 

@@ -44,17 +44,17 @@ def apply_rules(tree: Tree, rules: Iterable[Rule]) -> Tree:
 
 def _batches(rules: Iterable[Rule]) -> Iterator[Rule]:
     """Yield the rules, with consecutive :class:`SetRule` objects combined into one."""
-    held: list[SetRule] = []
+    consecutive: list[SetRule] = []
     for rule in rules:
         if isinstance(rule, SetRule):
-            held.append(rule)
+            consecutive.append(rule)
             continue
-        if held:
-            yield SetBatch(held)
-            held = []
+        if consecutive:
+            yield SetBatch(consecutive)
+            consecutive = []
         yield rule
-    if held:
-        yield SetBatch(held)
+    if consecutive:
+        yield SetBatch(consecutive)
 
 
 class Owner(NamedTuple):
@@ -98,7 +98,7 @@ class ModeMask(NamedTuple):
                 node.mode &= self.mask
                 changes += 1
         if not changes:
-            _lose_rule(tree, f"the mode mask {self.mask:o} removed no permission")
+            _add_rule_loss(tree, f"the mode mask {self.mask:o} removed no permission")
 
 
 class IdMap:
@@ -210,8 +210,8 @@ class _Ranges:
             )
         for at, (first, to, count) in enumerate(self._ranges):
             if at not in self._used:
-                _lose_rule(tree, f"the {what} map {first}:{to}:{count} matched nothing")
+                _add_rule_loss(tree, f"the {what} map {first}:{to}:{count} matched nothing")
 
 
-def _lose_rule(tree: Tree, what: str) -> None:
+def _add_rule_loss(tree: Tree, what: str) -> None:
     tree.losses.append(Loss(b"/", what, "unmatched"))

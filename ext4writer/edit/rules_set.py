@@ -32,7 +32,7 @@ from ..walking import hard_links
 from .capabilities import XATTR as CAPABILITY_XATTR
 from .capabilities import capability_value
 from .globs import Glob, parse_glob
-from .modes import Change, in_turn, parse_mode
+from .modes import Change, chained, parse_mode
 from .pattern_index import Pattern, matcher_of
 
 LABEL_XATTR = b"security.selinux"
@@ -171,7 +171,7 @@ def _parse(text: str, origin: str) -> SetRule:
         else:
             acts[key] = _act(key, value)
     if modes:
-        acts["mode"] = _set_mode(in_turn(modes))
+        acts["mode"] = _set_mode(chained(modes))
     added = 0
     for change in flags:
         added = change.apply(added)

@@ -72,7 +72,7 @@ class _DumpWriter:
         if first != path:
             payload = _optional(first)
         else:
-            self._lose(path, node)
+            self._add_losses(path, node)
         rdev = pack_device(node.major, node.minor) if isinstance(node, Device) else 0
         line = b"%b %d %b%o %d %d %d %d %d.%d %b %b -" % (
             dump_escape(path),
@@ -99,7 +99,7 @@ class _DumpWriter:
             return b"-", _optional(content.read_bytes())
         return _optional(self._names.get(path, content, names)), b"-"
 
-    def _lose(self, path: bytes, node: Node) -> None:
+    def _add_losses(self, path: bytes, node: Node) -> None:
         """Record the attributes without a field in a dump."""
         for row in OTHER_TIMES:
             if getattr(node, row.name) not in (None, node.mtime_ns):

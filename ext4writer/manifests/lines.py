@@ -15,7 +15,7 @@ from ..tree import Node, Tree
 from ..units import NANOSECONDS
 from ..walking import hard_links
 
-_HELD = 4096
+_BUFFERED_LINES = 4096
 
 
 class Lines:
@@ -28,19 +28,19 @@ class Lines:
             name = str(getattr(given, "name", f"{given!r:.80}"))
             raise OutputError(name, "is not a binary file; open it with mode 'wb'")
         self._stream = stream
-        self._held: list[bytes] = []
+        self._buffered: list[bytes] = []
 
     def add(self, line: bytes) -> None:
         """Write ``line`` and a newline."""
-        self._held.append(line)
-        if len(self._held) >= _HELD:
+        self._buffered.append(line)
+        if len(self._buffered) >= _BUFFERED_LINES:
             self.flush()
 
     def flush(self) -> None:
         """Write the buffered lines."""
-        if self._held:
-            data = memoryview(b"\n".join([*self._held, b""]))
-            self._held.clear()
+        if self._buffered:
+            data = memoryview(b"\n".join([*self._buffered, b""]))
+            self._buffered.clear()
             while data:
                 # An unbuffered stream may write only a part. Objects that return no count have
                 # written everything.

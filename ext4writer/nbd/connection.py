@@ -121,7 +121,7 @@ Range = tuple[int, int, int]
 OnError = Callable[[Ext4WriterError], object]
 
 
-class HangUpError(Exception):
+class DisconnectedError(Exception):
     """The client has disconnected, or sent something that cannot be interpreted."""
 
 
@@ -148,7 +148,7 @@ class Connection:
         self._image = image
         self._on_error = on_error
         self._structured = False
-        self._knows_allocation = False
+        self._allocation_negotiated = False
         self._has_no_zeroes = False
         self._buffers = buffers
         self._buffer: memoryview | None = None
@@ -158,9 +158,9 @@ class Connection:
 
     def run(self, handshake_seconds: float) -> None:
         """Serve the client until it leaves; the negotiation may last ``handshake_seconds``."""
-        with suppress(HangUpError, OSError):
+        with suppress(DisconnectedError, OSError):
             # A timeout of the socket would restart with every byte.
-            limit = threading.Timer(handshake_seconds, self.hang_up)
+            limit = threading.Timer(handshake_seconds, self.disconnect)
             limit.daemon = True
             with suppress(RuntimeError):  # "can't start new thread"
                 limit.start()
@@ -172,7 +172,7 @@ class Connection:
                 reads = self._answer()
                 self.last_active = next(self._activity)
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         """End the connection; called from another thread."""
         with suppress(OSError):
             self.peer.shutdown(socket.SHUT_RDWR)
@@ -271,7 +271,7 @@ class Connection:
                 self._reply(option, NBD_REP_ERR_INVALID)
                 return
             matches = BASE_ALLOCATION in queries
-            self._knows_allocation = matches
+            self._allocation_negotiated = matches
         else:
             matches = not queries or bool({BASE_ALLOCATION, b"base:"} & set(queries))
         if matches:
@@ -381,7 +381,7 @@ class Connection:
                 # A source changed just now. After the header, disconnecting is the only way to
                 # report an error (doc/proto.md, "Simple reply message").
                 self._on_error(error)
-                raise HangUpError
+                raise DisconnectedError
             self._send(view)
             self.last_active = next(self._activity)
 
@@ -454,12 +454,12 @@ class Connection:
             return error
         except Exception as error:  # a caller's function for content may raise anything
             if self._image.closed:
-                raise HangUpError from None
+                raise DisconnectedError from None
             return Ext4WriterError(f"content at byte {offset}: {type(error).__name__}: {error}")
         return None
 
     def _reply_allocation(self, cookie: int, offset: int, length: int, flags: int) -> None:
-        if not self._knows_allocation:
+        if not self._allocation_negotiated:
             self._fail(cookie, NBD_EINVAL, "no metadata context was negotiated")
             return
         view = self._own_buffer(self._buffers.piece_bytes)
@@ -517,7 +517,7 @@ class Connection:
         while len(self._received) < count:
             data = self.peer.recv(max(RECEIVED, count - len(self._received)))
             if not data:
-                raise HangUpError
+                raise DisconnectedError
             self._received += data
         found = bytes(self._received[:count])
         del self._received[:count]

@@ -145,7 +145,7 @@ class Server:
             idle = [one for one, number in before.items() if one.last_active == number]
             if idle:
                 oldest = min(idle, key=before.__getitem__)
-                oldest.hang_up()
+                oldest.disconnect()
                 disconnected.add(oldest)
 
     def _serve(self, connection: Connection) -> None:

@@ -123,7 +123,7 @@ def image_tree(
     tree = Tree() if files is None else files
     tree.root.mode = 0o755
     tree.root.xattrs = None
-    state = State.beside(store_at, wanted=database or system is not None)
+    state = State.next_to(store_at, needed=database or system is not None)
     placed = add_contents(tree, contents, case_hack=case_hack)
     store = _store(tree, store_at)
     if case_hack:

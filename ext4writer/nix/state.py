@@ -35,13 +35,13 @@ class State:
     """Whether the image is the root file system, not only ``/nix``."""
 
     @classmethod
-    def beside(cls, store_at: str, *, wanted: bool) -> State:
+    def next_to(cls, store_at: str, *, needed: bool) -> State:
         """The state directory next to a store at ``store_at``.
 
-        If it is ``wanted``, raises :class:`SpecError` for a store that is not called ``store``.
+        If it is ``needed``, raises :class:`SpecError` for a store that is not called ``store``.
         """
         *above, last = [b"", *components(store_at)]
-        if wanted and last != b"store":
+        if needed and last != b"store":
             raise SpecError(
                 "store_at",
                 f"{store_at!r} is not called 'store', so {STATE} cannot be next to it",

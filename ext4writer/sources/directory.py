@@ -124,10 +124,10 @@ def directory(
         one_file_system=one_file_system,
         skip=skip,
     )
-    wanted = None if names is None else sorted({os.fsencode(name) for name in names})
+    selected = None if names is None else sorted({os.fsencode(name) for name in names})
     with as_pool(processes) as pool:
-        tree = _Scan(_absolute(os.fsencode(path)), rule, pool, progress, cancel).run(wanted)
-    if wanted is None:
+        tree = _Scan(_absolute(os.fsencode(path)), rule, pool, progress, cancel).run(selected)
+    if selected is None:
         note_saved_image(tree, is_folder=True)
     return tree
 

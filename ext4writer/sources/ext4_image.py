@@ -161,10 +161,10 @@ class _Reading:
             node.crtime_ns = inode.crtime_ns
         if self.xattrs:
             node.xattrs = inode.xattrs() or None
-        self._adorn_with_flags(node, path, inode)
+        self._set_flags(node, path, inode)
         return node
 
-    def _adorn_with_flags(self, node: Node, path: bytes, inode: Inode) -> None:
+    def _set_flags(self, node: Node, path: bytes, inode: Inode) -> None:
         kept = inode.flags & taken_flags(inode.file_type)
         lost = inode.flags & ~(kept | STORAGE_FLAGS)
         if kept:

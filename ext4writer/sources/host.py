@@ -49,7 +49,7 @@ FOLDERS_HELD = 64
 HAS_DIR_FD = os.open in os.supports_dir_fd
 """False on Windows."""
 
-_beyond = bytearray(1)
+_extra_byte = bytearray(1)
 """Receives the byte after the planned end if a file grew. Its value is not used."""
 
 
@@ -84,10 +84,10 @@ class HostDirectory:
         return b"/".join([step.path for step in self.steps()]) or b"/"
 
     def place(self) -> Place:
-        """The arguments with which :func:`host_directory` makes an equal directory."""
+        """The arguments with which :func:`host_directory` creates an equal directory."""
         if self.anchor is None:
             return self.top, self.path
-        # Nested anchors would be pickled by recursion, and there may be thousands.
+        # Pickling nested anchors would recurse, and there may be thousands.
         return self.top_of_all(), *(step.path for step in self.steps())
 
     def top_of_all(self) -> int:
@@ -112,7 +112,7 @@ def host_directory(top: int, *paths: bytes) -> HostDirectory:
 
 
 Place = tuple[int, *tuple[bytes, ...]]
-"""The bytes of the root in the first path, and paths, each relative to the one before it."""
+"""Length of the root in the first path in bytes, and paths, each relative to the previous one."""
 
 
 class OpenFolders:
@@ -142,7 +142,7 @@ class OpenFolders:
         return self._fds[-1]
 
     def fd_at(self, path: bytes, top: int) -> int:
-        """:meth:`fd_of` for a whole path, whose first ``top`` bytes are the root of the source."""
+        """Like :meth:`fd_of`, for a full path that begins with the ``top`` bytes of the root."""
         self._folder = None
         fds, paths = self._fds, self._paths
         if top != self._top:
@@ -191,26 +191,26 @@ class OpenFolders:
         del self._fds[depth:], self._paths[depth:]
 
 
-class _Held(threading.local):
+class _ThreadState(threading.local):
     folders: OpenFolders | None = None
 
 
-_held = _Held()
+_thread_state = _ThreadState()
 
 
 def _open_folders() -> tuple[OpenFolders, bool]:
     """The open folders of this thread, and whether they stay open for the next call."""
-    if _held.folders is not None:
-        return _held.folders, True
+    if _thread_state.folders is not None:
+        return _thread_state.folders, True
     folders = OpenFolders()
 
     def close() -> None:
-        _held.folders = None
+        _thread_state.folders = None
         folders.close()
 
     if not keep_until_closed(close):
         return folders, False
-    _held.folders = folders
+    _thread_state.folders = folders
     return folders, True
 
 
@@ -289,7 +289,7 @@ class HostFile(Content):
         fd = self._open()
         try:
             # With one byte past the end, a single call detects both growth and shrinkage.
-            count = os.readv(fd, (view, _beyond)) if _HAS_READV else _read_into(fd, view)
+            count = os.readv(fd, (view, _extra_byte)) if _HAS_READV else _read_into(fd, view)
             if count != self.size:
                 self._read_rest(fd, view, count)
             if self.stamp is not None and stamp_of(os.fstat(fd)) != self.stamp:
@@ -334,10 +334,10 @@ class HostFile(Content):
                     fd = open_file(name, flags, dir_fd=folder_fd)
                     try:
                         if stamp is None:
-                            is_good = read(fd, (view, _beyond)) == size
+                            is_good = read(fd, (view, _extra_byte)) == size
                         elif read(fd, (view,)) == size:
                             now = look_at(fd)
-                            # stamp_of, inlined for speed. It changes with the size, too.
+                            # stamp_of, inlined for speed. The stamp also changes with the size.
                             is_good = stamp == now.st_ctime_ns + now.st_mtime_ns + now.st_ino
                         else:
                             is_good = False
@@ -386,7 +386,7 @@ _Columns = tuple[list[tuple[Place, int]], list[bytes], list[int], list["Stamp | 
 """Many files: directories with the number of files in each, and name, size and stamp of each."""
 
 CLOSED = -1
-"""No descriptor: what uses it fails."""
+"""An invalid descriptor; system calls with it fail."""
 
 
 def _fd_at(folders: OpenFolders, place: Place) -> int:

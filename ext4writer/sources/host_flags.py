@@ -59,13 +59,15 @@ class HostFlags:
         except FileNotFoundError:
             raise
         except OSError as error:
-            self._lose(shown, f"inode flags cannot be read: {error.strerror}")
+            self._add_loss(shown, f"inode flags cannot be read: {error.strerror}")
             return 0
         try:
-            flags = self._flags(_ask(fd, _FS_IOC_GETFLAGS, _LONG), kind, shown)
-            return joined_32(flags, self._project(_ask(fd, _FS_IOC_FSGETXATTR, _FSXATTR.size)))
+            flags = self._flags(_ioctl_read(fd, _FS_IOC_GETFLAGS, _LONG), kind, shown)
+            return joined_32(
+                flags, self._project(_ioctl_read(fd, _FS_IOC_FSGETXATTR, _FSXATTR.size))
+            )
         except OSError as error:
-            self._lose(shown, f"inode flags cannot be read: {error.strerror}")
+            self._add_loss(shown, f"inode flags cannot be read: {error.strerror}")
             return 0
         finally:
             os.close(fd)
@@ -77,7 +79,7 @@ class HostFlags:
         flags: int = struct.unpack_from("=I", answer)[0]
         other = flags & ~taken_flags(kind) & ~STORAGE_FLAGS
         if other:
-            self._lose(shown, f"the inode flags {flag_names(other)} belong to its file system")
+            self._add_loss(shown, f"the inode flags {flag_names(other)} belong to its file system")
         return flags & taken_flags(kind)
 
     def _project(self, answer: bytes | None) -> int:
@@ -86,11 +88,11 @@ class HostFlags:
         project: int = _FSXATTR.unpack(answer)[_FSX_PROJID]
         return project
 
-    def _lose(self, shown: bytes, what: str) -> None:
+    def _add_loss(self, shown: bytes, what: str) -> None:
         self.losses.append(Loss(shown, what, "attributes-not-taken"))
 
 
-def _ask(fd: int, request: int, size: int) -> bytes | None:
+def _ioctl_read(fd: int, request: int, size: int) -> bytes | None:
     """The result of an ioctl that reads; None if the file system does not support it."""
     for direction in _READ:
         try:

@@ -51,7 +51,7 @@ class HostXattrs:
             return
         if isinstance(error, FileNotFoundError):
             raise error
-        self._lose(shown, f"extended attributes cannot be listed: {error.strerror}")
+        self._add_loss(shown, f"extended attributes cannot be listed: {error.strerror}")
 
     def values(
         self, path: bytes, names: list[str], shown: bytes, *, follow: bool = False
@@ -60,21 +60,23 @@ class HostXattrs:
         found: list[tuple[bytes, bytes]] = []
         for name in names:
             if not name.startswith(KNOWN_PREFIXES) and name not in KNOWN_NAMES:
-                self._lose(shown, f"extended attribute {_text(name)} belongs to its file system")
+                self._add_loss(
+                    shown, f"extended attribute {_text(name)} belongs to its file system"
+                )
                 continue
             try:
                 value = os.getxattr(path, name, follow_symlinks=follow)
             except OSError as error:
                 if isinstance(error, FileNotFoundError):
                     raise
-                self._lose(
+                self._add_loss(
                     shown, f"extended attribute {_text(name)} cannot be read: {error.strerror}"
                 )
                 continue
             found.append((os.fsencode(name), value))
         return tuple(sorted(found)) or None
 
-    def _lose(self, shown: bytes, what: str) -> None:
+    def _add_loss(self, shown: bytes, what: str) -> None:
         self.losses.append(Loss(shown, what, "xattr-left-out"))
 
 

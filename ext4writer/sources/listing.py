@@ -123,7 +123,7 @@ class Lister:
         self._home: int | None = None
         self._folders = OpenFolders()
         self._mounts: Mounts | None = None
-        self._told: list[tuple[bytes, bytes]] | None = None
+        self._recorded: list[tuple[bytes, bytes]] | None = None
         if rule.xattrs and hasattr(os, "listxattr"):
             self._xattrs = HostXattrs(self._losses)
         self._flags = _flag_reader(self._losses) if rule.inode_flags else None
@@ -138,7 +138,7 @@ class Lister:
         records what a callable ``exclude`` leaves out, for a function that counts its calls.
         """
         if callable(self._rule.exclude):
-            self._told = []
+            self._recorded = []
         if hasattr(os, "O_PATH"):
             with suppress(OSError):
                 self._home = os.open(".", os.O_PATH | O_CLOEXEC)
@@ -169,10 +169,10 @@ class Lister:
         yield self._listings(found, pending)
 
     def _listings(self, found: list[Listing], left: Sequence[Folder]) -> Listings:
-        told = self._told or []
+        recorded = self._recorded or []
         named = [(folder.path, folder.names) for folder in left]
-        listings = Listings(found, self._losses.copy(), named, self._parts.copy(), told.copy())
-        for kept in (self._losses, self._parts, told):
+        listings = Listings(found, self._losses.copy(), named, self._parts.copy(), recorded.copy())
+        for kept in (self._losses, self._parts, recorded):
             kept.clear()
         return listings
 
@@ -239,7 +239,7 @@ class Lister:
     def _seen(
         self, entries: Iterator[os.DirEntry[bytes] | _EntryBelow], prefix: bytes
     ) -> Iterator[Seen]:
-        """All ``entries`` that are not excluded; each is taken only when it is needed."""
+        """Yield the ``entries`` that are not excluded; each is read only when it is needed."""
         if self._excluded is not None:
             entries = (entry for entry in entries if not self._excludes(prefix, entry.name))
         for entry in entries:
@@ -249,8 +249,8 @@ class Lister:
         assert self._excluded is not None
         if not self._excluded(prefix[1:] + name, name):
             return False
-        if self._told is not None:
-            self._told.append((prefix[1:] + name, name))
+        if self._recorded is not None:
+            self._recorded.append((prefix[1:] + name, name))
         return True
 
     def _entries(
@@ -262,7 +262,7 @@ class Lister:
     ) -> Iterator[Listing]:
         """The hot loop of a scan.
 
-        Names that are still ``unseen`` after the first ``most`` become parts, unless it is 0.
+        Names still ``unseen`` after the first ``most`` entries become parts, unless it is 0.
         """
         rule, own_device, xattrs = self._rule, self._device, self._xattrs
         skip, hard_links, keep_times = rule.skip, rule.hard_links, rule.keep_times

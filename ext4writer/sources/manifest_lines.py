@@ -67,7 +67,7 @@ class ManifestReader:
         where = "" if path is None else f"{display_path(path)}: "
         return SourceError(self.name, f"line {self.line_number}: {where}{problem}")
 
-    def lose(self, path: bytes, what: str, code: LossCode) -> None:
+    def add_loss(self, path: bytes, what: str, code: LossCode) -> None:
         """Record that something of the entry at ``path`` is not kept."""
         self.tree.losses.append(Loss(path, what, code))
 

@@ -123,7 +123,7 @@ class _Tags:
     """Number of entries with these tags."""
 
 
-class _Idle:
+class _UnknownDefault:
     """A keyword of ``/set`` without effect; entries that inherit it are counted at the end."""
 
     __slots__ = ("from_entry", "what")
@@ -157,9 +157,9 @@ class _MtreeReader(ManifestReader):
         self._default_texts: Facts = {}
         """The decoded values of some defaults."""
         self._default_tags: _Tags | None = None
-        self._idle: dict[bytes, _Idle] = {}
+        self._unknown_defaults: dict[bytes, _UnknownDefault] = {}
         """Unknown keywords of ``/set``."""
-        self._new_idle: list[_Idle] = []
+        self._new_unknown_defaults: list[_UnknownDefault] = []
         """Unknown keywords that no entry has inherited yet."""
         self._entries_with_attributes = 0
         self._stack: list[Directory] | None = None
@@ -186,11 +186,11 @@ class _MtreeReader(ManifestReader):
             elif words[0].startswith(b"/"):
                 raise self.error(f"{words[0][:40]!r} is neither /set nor /unset nor a path")
             else:
-                self._take(words)
+                self._read_entry(words)
         self._unset([b"all"])
         for what, (path, count) in self._without_effect.items():
             others = f" ({count - 1:,} more entries)" if count > 1 else ""
-            self.lose(
+            self.add_loss(
                 path, what.decode("utf-8", "backslashreplace") + others, "attributes-not-taken"
             )
         self.report()
@@ -234,18 +234,20 @@ class _MtreeReader(ManifestReader):
 
     def _set(self, facts: Facts) -> None:
         for key, value in facts.items():
-            self._forget(key)
+            self._drop_default(key)
             if key in KNOWN:
                 self._defaults[key] = value
             else:
-                idle = self._idle[key] = _Idle(_unknown_keyword(key), self._entries_with_attributes)
-                self._new_idle.append(idle)
+                unknown_default = self._unknown_defaults[key] = _UnknownDefault(
+                    _unknown_keyword(key), self._entries_with_attributes
+                )
+                self._new_unknown_defaults.append(unknown_default)
 
     def _unset(self, keys: list[bytes]) -> None:
-        for key in [*self._defaults, *self._idle] if b"all" in keys else keys:
-            self._forget(key)
+        for key in [*self._defaults, *self._unknown_defaults] if b"all" in keys else keys:
+            self._drop_default(key)
 
-    def _forget(self, key: bytes) -> None:
+    def _drop_default(self, key: bytes) -> None:
         """Drop the default for ``key``, and count the entries that inherited an unknown one."""
         self._defaults.pop(key, None)
         self._default_texts.pop(key, None)
@@ -254,9 +256,11 @@ class _MtreeReader(ManifestReader):
             if tags is not None and tags.entries:
                 for what in tags.unknown:
                     self._count_more(what, tags.entries - 1)
-        idle = self._idle.pop(key, None)
-        if idle is not None:
-            self._count_more(idle.what, self._entries_with_attributes - idle.from_entry)
+        unknown_default = self._unknown_defaults.pop(key, None)
+        if unknown_default is not None:
+            self._count_more(
+                unknown_default.what, self._entries_with_attributes - unknown_default.from_entry
+            )
 
     def _count_more(self, what: bytes, entries: int) -> None:
         """Add ``entries`` to a count in the report; do nothing for 0."""
@@ -264,7 +268,7 @@ class _MtreeReader(ManifestReader):
             path, count = self._without_effect[what]
             self._without_effect[what] = (path, count + entries)
 
-    def _take(self, words: list[bytes]) -> None:
+    def _read_entry(self, words: list[bytes]) -> None:
         word = words[0]
         if word == b"..":
             self._ascend()
@@ -273,15 +277,15 @@ class _MtreeReader(ManifestReader):
         if self._defaults:
             facts = {**self._defaults, **facts}
         if b"/" in word:
-            self._take_full(word, facts)
+            self._read_full_path(word, facts)
         elif word == b".":
-            self._take_root(facts)
+            self._read_root(facts)
         else:
             name = self._decoded(word)
             path = b"%b/%b" % (self._folder_path, name)
             if len(path) > PATH_MOST:
                 raise self.error(f"its path has more than {PATH_MOST:,} bytes")
-            node = self._put(self._folders()[-1], name, path, facts)
+            node = self._add_entry(self._folders()[-1], name, path, facts)
             if isinstance(node, Directory):
                 self._folders().append(node)
                 self._folder_path = path
@@ -306,23 +310,23 @@ class _MtreeReader(ManifestReader):
         self._folders().pop()
         self._folder_path = self._folder_path[: self._folder_path.rindex(b"/")]
 
-    def _take_root(self, facts: Facts) -> None:
+    def _read_root(self, facts: Facts) -> None:
         self._folder_path, self._stack = b"", None
-        self._adorn_root(facts)
+        self._set_root_attributes(facts)
 
-    def _adorn_root(self, facts: Facts) -> None:
+    def _set_root_attributes(self, facts: Facts) -> None:
         if facts.get(b"type", b"dir") != b"dir":
             raise self.error("must be a directory, but the manifest has another type", b"/")
-        self._adorn(self.tree.root, b"/", facts)
+        self._set_attributes(self.tree.root, b"/", facts)
         self.count(self.tree.root)
 
-    def _take_full(self, word: bytes, facts: Facts) -> None:
+    def _read_full_path(self, word: bytes, facts: Facts) -> None:
         names = [self._decoded(part) for part in word.split(b"/") if part not in (b"", b".")]
         if not names:
-            self._adorn_root(facts)
+            self._set_root_attributes(facts)
             return
         path = b"/" + b"/".join(names)
-        self._put(self.parent_of(path, make=True), names[-1], path, facts)
+        self._add_entry(self.parent_of(path, make=True), names[-1], path, facts)
 
     def _decoded(self, word: bytes) -> bytes:
         try:
@@ -332,7 +336,7 @@ class _MtreeReader(ManifestReader):
         self.check_name(name, name)
         return name
 
-    def _put(self, folder: Directory, name: bytes, path: bytes, facts: Facts) -> Node | None:
+    def _add_entry(self, folder: Directory, name: bytes, path: bytes, facts: Facts) -> Node | None:
         """Add one entry that is not the root; None if it is optional and missing."""
         known = folder.children.get(name)
         kind = self._kind(facts, known, path)
@@ -344,9 +348,11 @@ class _MtreeReader(ManifestReader):
             if first is not None:
                 return self._link(folder, name, path, kind, first)
         node = known or self._node(kind, path, facts)
-        if isinstance(node, RegularFile) and not self._fill(node, path, facts, known is not None):
+        if isinstance(node, RegularFile) and not self._find_content(
+            node, path, facts, known is not None
+        ):
             return None
-        self._adorn(node, path, facts, tags)
+        self._set_attributes(node, path, facts, tags)
         if key is not None:
             self._linked[key] = (node, path)
         folder.children[name] = node
@@ -411,7 +417,7 @@ class _MtreeReader(ManifestReader):
             raise self.error(f"has the device {word[:40]!r}; write native,MAJOR,MINOR", path)
         return numbers[0], numbers[1]
 
-    def _fill(self, node: RegularFile, path: bytes, facts: Facts, known: bool) -> bool:
+    def _find_content(self, node: RegularFile, path: bytes, facts: Facts, known: bool) -> bool:
         """Find the content of a file; False if it is optional and missing."""
         size = None
         if b"size" in facts:
@@ -428,7 +434,7 @@ class _MtreeReader(ManifestReader):
             except FileNotFoundError as error:
                 missing = f"its content {display_path(error.args[0])} does not exist"
                 if b"optional" in facts:
-                    self.lose(path, f"was left out: it is optional, and {missing}", "left-out")
+                    self.add_loss(path, f"was left out: it is optional, and {missing}", "left-out")
                     return False
                 raise self.error(missing, path) from None
             except SourceError as error:
@@ -461,7 +467,7 @@ class _MtreeReader(ManifestReader):
         if inode is not None and links != 1:
             return facts.get(b"resdevice", b""), inode
         if links is not None and links > 1 and known is None:
-            self.lose(
+            self.add_loss(
                 path,
                 f"has {links} names and no inode= by which to find the others; "
                 "it becomes a separate file",
@@ -485,11 +491,13 @@ class _MtreeReader(ManifestReader):
         self.count(node)
         return node
 
-    def _adorn(self, node: Node, path: bytes, facts: Facts, tags: _Tags | None = None) -> None:
+    def _set_attributes(
+        self, node: Node, path: bytes, facts: Facts, tags: _Tags | None = None
+    ) -> None:
         """Set those attributes in ``facts`` that all kinds of nodes have."""
-        for idle in self._new_idle:
-            self._without_effect.setdefault(idle.what, (path, 0))
-        self._new_idle.clear()
+        for unknown_default in self._new_unknown_defaults:
+            self._without_effect.setdefault(unknown_default.what, (path, 0))
+        self._new_unknown_defaults.clear()
         self._entries_with_attributes += 1
         if isinstance(node, Directory):
             node.implied = False
@@ -510,18 +518,18 @@ class _MtreeReader(ManifestReader):
         if tags is None and b"tags" in facts:
             tags = self._tags(facts, path)
         if tags is not None:
-            self._adorn_from_tags(node, tags, path)
+            self._apply_tags(node, tags, path)
         word = facts.get(b"flags")
         if word is not None:
-            self._adorn_with_flags(node, word, path)
+            self._set_flags(node, word, path)
         if not facts.keys() <= KNOWN:
             for key in facts:
-                if key not in KNOWN and key not in self._idle:
+                if key not in KNOWN and key not in self._unknown_defaults:
                     self._note(_unknown_keyword(key), path)
         if facts.keys() & NOT_CHECKED and not facts.keys() & CHECKS.keys():
             self._note(b"its only digest is rmd160, which is not checked", path)
 
-    def _adorn_with_flags(self, node: Node, word: bytes, path: bytes) -> None:
+    def _set_flags(self, node: Node, word: bytes, path: bytes) -> None:
         """Set the flags that Linux also has; cached, as ``/set`` gives many entries the same."""
         found = self._flags.get(word)
         if found is None:
@@ -592,7 +600,7 @@ class _MtreeReader(ManifestReader):
             tags.xattrs = self.shared(xattrs)
         return tags
 
-    def _adorn_from_tags(self, node: Node, tags: _Tags, path: bytes) -> None:
+    def _apply_tags(self, node: Node, tags: _Tags, path: bytes) -> None:
         if not tags.entries:
             for what in tags.unknown:
                 self._note(what, path)

@@ -66,21 +66,21 @@ def allocation(
 
 def gapless(found: Iterable[Extent], offset: int, end: int) -> Iterator[Extent]:
     """Yield the ascending extents ``found``, adjacent metadata joined, with zeros in the gaps."""
-    held: Extent | None = None
+    last: Extent | None = None
     for extent in found:
-        position = offset if held is None else held.end
+        position = offset if last is None else last.end
         if extent.offset > position:
-            if held is not None:
-                yield held
-            held = Extent(position, extent.offset - position, "zero")
-        if held is not None and held.kind == extent.kind == "data":
-            held = held._replace(length=held.length + extent.length)
+            if last is not None:
+                yield last
+            last = Extent(position, extent.offset - position, "zero")
+        if last is not None and last.kind == extent.kind == "data":
+            last = last._replace(length=last.length + extent.length)
             continue
-        if held is not None:
-            yield held
-        held = extent
-    position = offset if held is None else held.end
-    if held is not None:
-        yield held
+        if last is not None:
+            yield last
+        last = extent
+    position = offset if last is None else last.end
+    if last is not None:
+        yield last
     if position < end:
         yield Extent(position, end - position, "zero")

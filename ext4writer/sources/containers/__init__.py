@@ -56,10 +56,10 @@ def oci(
     image; :class:`SourceError`, :class:`LimitError`, :class:`OutputError` and
     :class:`CancelledError` as for a tar archive.
     """
-    chosen, wanted = Options(**options), _platform(platform)
+    chosen, requested = Options(**options), _platform(platform)
     usage = Usage(archive_path(source), chosen.limits)
     layout = Layout(_open(source, usage, chosen))
-    descriptor = layout.find(reference, wanted)
+    descriptor = layout.find(reference, requested)
     manifest = layout.manifest(descriptor)
     _, config = layout.config(manifest)
     described = [parse_descriptor(one) for one in manifest.objects("layers")]
@@ -96,10 +96,10 @@ def docker_archive(
     configuration. Both ``reference`` and ``platform`` may be omitted if there is only one image.
     For the other keywords and the errors see :func:`oci`.
     """
-    chosen, wanted = Options(**options), _platform(platform)
+    chosen, requested = Options(**options), _platform(platform)
     usage = Usage(archive_path(source), chosen.limits)
     archive = DockerArchive(_open(source, usage, chosen))
-    entry, config, digest = archive.find(reference, wanted)
+    entry, config, digest = archive.find(reference, requested)
     layers = archive.layers(entry, config)
     return ContainerImage(
         tree=_with_inputs(apply_layers(archive.files.path, layers, usage, chosen), source),

@@ -46,34 +46,34 @@ class Layer(Assembly):
 
     def add(self, member: Member) -> None:
         """Add a member; raises :class:`ArchiveError` if it cannot be unpacked."""
-        if WHITEOUT in member.path and self._is_mark(member):
+        if WHITEOUT in member.path and self._record_whiteout(member):
             return
-        member.path = self._through_links(member.path, member)
+        member.path = self._resolve_parents(member.path, member)
         super().add(member)
         if member.kind in (S_IFLNK, HARD_LINK):
             self._has_links = True
 
     def apply(self) -> None:
         """Change the lower tree, and keep in the record only the losses that still apply."""
-        self.link_the_rest()
+        self.resolve_pending_links()
         for path in sorted(self._whiteouts):
             head, _, name = path.rpartition(b"/")
             parent = _directory_at(self._lower.root, head)
             if parent is not None and parent.children.pop(name, None) is not None:
                 self._record.drop_below(path)
-            self._imply(head)
+            self._create_implied(head)
         for path in sorted(self._opaque):
             directory = _directory_at(self._lower.root, path)
             if directory is not None:
                 for name in directory.children:
                     self._record.drop_below(path + b"/" + name)
                 directory.children.clear()
-            self._imply(path)
+            self._create_implied(path)
         self._record.drop_covered(self.root)
-        self._record.add(self.losses_in_place())
+        self._record.add(self.losses_by_tree_path())
         self._lower.apply_layer(Tree(self.root))
 
-    def _imply(self, path: bytes) -> None:
+    def _create_implied(self, path: bytes) -> None:
         """Create a directory at ``path``, which has a whiteout, unless this layer has a file there.
 
         A file is possible: when it replaces a directory, umoci also whites out the old entries.
@@ -88,14 +88,14 @@ class Layer(Assembly):
                 return
             folder = node
 
-    def _is_mark(self, member: Member) -> bool:
+    def _record_whiteout(self, member: Member) -> bool:
         """Record a whiteout, represented by any kind of file; False for other members."""
         *above, name = member.path.split(b"/")
         reserved = [one for one in above if one.startswith(WHITEOUT)]
         if any(not one.startswith(RESERVED) for one in reserved):
             raise self._error(member, "is below a whiteout, which is not a directory")
         if reserved or (name.startswith(RESERVED) and name != OPAQUE):
-            self._usage.lose(
+            self._usage.add_loss(
                 self._losses,
                 b"/" + member.path,
                 "is reserved for internal use by AUFS; left out",
@@ -104,7 +104,7 @@ class Layer(Assembly):
             return True
         if not name.startswith(WHITEOUT):
             return False
-        place = self._through_links(member.path, member)
+        place = self._resolve_parents(member.path, member)
         folder, _, _ = place.rpartition(b"/")
         self._usage.keep(len(place), member.path, member.offset)
         if name == OPAQUE:
@@ -116,7 +116,7 @@ class Layer(Assembly):
         self._whiteouts.add(folder + b"/" + hidden if folder else hidden)
         return True
 
-    def _through_links(self, path: bytes, member: Member) -> bytes:
+    def _resolve_parents(self, path: bytes, member: Member) -> bytes:
         """``path`` with the symbolic links of this layer among its parents resolved."""
         head = path.rpartition(b"/")[0]
         if not self._has_links or head in self._folders:
@@ -125,10 +125,10 @@ class Layer(Assembly):
         if place.is_endless:
             raise self._error(member, place.problem)
         if place.links:
-            self._follow(place, "is", member)
+            self._record_links(place, "is", member)
         return b"/".join(place.names)
 
-    def _elsewhere(self, path: bytes) -> Node | None:
+    def _find_outside(self, path: bytes) -> Node | None:
         """The node at ``path`` in the layers below, before whiteouts take effect."""
         roots = [self.root, self._lower.root]
         place = resolve(path.split(b"/"), roots)

@@ -68,9 +68,9 @@ def tar(
         cancel=cancel,
     ):
         assembly.add(member)
-    assembly.link_the_rest()
+    assembly.resolve_pending_links()
     tree = Tree(assembly.root)
-    tree.losses = assembly.losses_in_place()
+    tree.losses = assembly.losses_by_tree_path()
     tree.inputs.update(inputs_of(archive))
     note_saved_image(tree, is_folder=False)
     return tree if excluded is None else filters.exclude(tree, excluded)
@@ -108,7 +108,7 @@ class Assembly:
         """The last requested directory; its path may be too long for the cache."""
         self._pending: list[tuple[bytes, _PendingLink]] = []
         self._secure_symlinks = secure_symlinks
-        self._has_followed = False
+        self._followed_links = False
         """Whether any path went through a symbolic link."""
 
     def add(self, member: Member) -> None:
@@ -117,7 +117,7 @@ class Assembly:
         if not path:
             if kind != S_IFDIR:
                 raise self._error(member, "would replace the root directory")
-            member.adorn(self.root)
+            member.set_attributes(self.root)
             self.root.implied = False
             return
         self._usage.add_entry(path, member.offset)
@@ -131,18 +131,18 @@ class Assembly:
             children[name] = member.node() if kind != HARD_LINK else self._link(member)
             return
         if kind == S_IFDIR and isinstance(existing, Directory):
-            member.adorn(existing)
+            member.set_attributes(existing)
             existing.implied = False
             return
         if kind == HARD_LINK and self._find(member.target, member) is existing:
             return
         node = member.node() if kind != HARD_LINK else self._link(member)
-        if isinstance(existing, Symlink) and self._has_followed:
-            self._forget_folders()
+        if isinstance(existing, Symlink) and self._followed_links:
+            self._clear_folder_cache()
         if isinstance(existing, Directory):
-            self._forget_folders()
+            self._clear_folder_cache()
             if existing.children:
-                self._usage.lose(
+                self._usage.add_loss(
                     self._losses,
                     b"/" + path,
                     f"replaced a directory; its {len(existing.children)} entries "
@@ -151,7 +151,7 @@ class Assembly:
                 )
         children[name] = node
 
-    def link_the_rest(self) -> None:
+    def resolve_pending_links(self) -> None:
         """Resolve the hard links that preceded their targets."""
         standing = [one for one in self._pending if self._node_at(one[0]) is one[1]]
         for _, pending in standing:
@@ -162,9 +162,9 @@ class Assembly:
             assert isinstance(parent, Directory) and pending.node is not None
             parent.children[name] = pending.node
 
-    def losses_in_place(self) -> list[Loss]:
+    def losses_by_tree_path(self) -> list[Loss]:
         """The losses, with paths in the tree instead of paths in the archive."""
-        if not self._has_followed:
+        if not self._followed_links:
             return self._losses
         return [
             Loss(b"/" + self._place(loss.path.strip(b"/")), loss.what, loss.code)
@@ -185,7 +185,7 @@ class Assembly:
             chain.append(node)
             member = node.member
             target = member.target
-            node = self._find(target, member) or self._elsewhere(target)
+            node = self._find(target, member) or self._find_outside(target)
         if node is None:
             target = chain[-1].member.target
             place = resolve(target.split(b"/"), [self.root])
@@ -199,7 +199,7 @@ class Assembly:
         for one in chain:
             one.node = node
 
-    def _elsewhere(self, path: bytes) -> Node | None:  # noqa: ARG002
+    def _find_outside(self, path: bytes) -> Node | None:  # noqa: ARG002
         """The target of a hard link to ``path`` outside this archive; None if there is none."""
         return None
 
@@ -217,7 +217,7 @@ class Assembly:
 
     def _place(self, path: bytes) -> bytes:
         """``path`` with symbolic links resolved, except in its last component."""
-        if not self._has_followed:
+        if not self._followed_links:
             return path
         return b"/".join(resolve(path.split(b"/"), [self.root]).names)
 
@@ -240,11 +240,11 @@ class Assembly:
         if node is None:
             place = directory_at(self.root, head.split(b"/"))
             if place.links:
-                self._follow(place, "is a hard link to something", member)
+                self._record_links(place, "is a hard link to something", member)
             node = place.node
             if place.is_endless or not isinstance(node, Directory):
                 return None
-            self._remember(head, node)
+            self._cache_folder(head, node)
         assert isinstance(node, Directory)
         return node.children.get(name) if path else node
 
@@ -269,7 +269,7 @@ class Assembly:
                     "directory",
                 )
             folder = node
-        self._remember(path, folder)
+        self._cache_folder(path, folder)
         return folder
 
     def _link_target(self, path: bytes, member: Member) -> Directory:
@@ -278,28 +278,28 @@ class Assembly:
         if known is not None:
             return known
         place = resolve(path.split(b"/"), [self.root], follow_last=True)
-        self._follow(place, "is", member)
+        self._record_links(place, "is", member)
         if place.is_endless or not isinstance(place.node, Directory):
             raise self._error(member, f"is below {display_path(path)}, but {place.problem}")
-        self._remember(path, place.node)
+        self._cache_folder(path, place.node)
         return place.node
 
-    def _follow(self, place: Place, what: str, member: Member) -> None:
+    def _record_links(self, place: Place, what: str, member: Member) -> None:
         """Record that links were followed; with ``secure_symlinks`` raise :class:`ArchiveError`."""
-        self._has_followed = True
+        self._followed_links = True
         if self._secure_symlinks:
             raise self._error(
                 member, f"{what} below {place.last_link}, and secure_symlinks refuses that"
             )
 
-    def _remember(self, path: bytes, folder: Directory) -> None:
+    def _cache_folder(self, path: bytes, folder: Directory) -> None:
         self._last = path, folder
         if len(path) <= _CACHED_PATH_BYTES:
             if len(self._folders) >= _CACHED_FOLDERS:
-                self._forget_folders()
+                self._clear_folder_cache()
             self._folders[path] = folder
 
-    def _forget_folders(self) -> None:
+    def _clear_folder_cache(self) -> None:
         self._folders.clear()
         self._folders[b""] = self.root
         self._last = b"", self.root

@@ -121,7 +121,7 @@ class Usage:
                 offset=offset,
             )
 
-    def lose(self, losses: list[Loss], path: bytes, what: str, code: LossCode) -> None:
+    def add_loss(self, losses: list[Loss], path: bytes, what: str, code: LossCode) -> None:
         """Add a loss at the absolute ``path`` to ``losses``."""
         self.keep(OBJECT_BYTES + len(path) + len(what), path)
         losses.append(Loss(path, what, code))

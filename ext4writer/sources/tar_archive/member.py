@@ -75,10 +75,10 @@ class Member:
             assert kind in (S_IFBLK, S_IFCHR)
             node = device
             device.major, device.minor = self.major, self.minor
-        self.adorn(node)
+        self.set_attributes(node)
         return node
 
-    def adorn(self, node: Node) -> None:
+    def set_attributes(self, node: Node) -> None:
         """Set the mode, owner, times and attributes of ``node`` to those of this member."""
         node.mode = self.mode
         node.uid = self.uid

@@ -33,9 +33,9 @@ from .member import HARD_LINK, Member
 from .xattrs import FILE_FLAGS, PREFIXES, XattrReader, inode_flags
 
 _CACHED_FIELDS = 1 << 14
-_UNKNOWN_TOLD = 100
+_UNKNOWN_REPORTED = 100
 _KEYWORD_SHOWN = 100
-_RECORDS_TOLD = 20
+_RECORDS_REPORTED = 20
 """Most dropped records of one member that the report lists."""
 _DEVICE_MAX = (1 << 32) - 1
 _NO_TAR = "is not a tar archive, plain or compressed with gzip, bzip2, xz or zstd"
@@ -165,7 +165,7 @@ class _Reader:
             self.members += 1
             self.usage.members += 1
             if self.usage.members > self.limits.members:
-                self._over("members", f"has more than {self.limits.members} members")
+                self._raise_limit("members", f"has more than {self.limits.members} members")
             yield member
             if not self.members % REPORT_EVERY:
                 check_cancelled(cancel)
@@ -194,7 +194,7 @@ class _Reader:
             fields = HEADER.unpack(block)
             if not has_checksum(block):
                 if source.offset <= BLOCK:
-                    raise self._no_archive(block)
+                    raise self._not_an_archive(block)
                 raise self._error("its header has a wrong checksum")
             kind = fields[7]
             if kind in b"xgXKL" and kind:
@@ -210,14 +210,14 @@ class _Reader:
             if len(block) == BLOCK:
                 return False
             if self.source.offset == len(block) and looks_like(block) is not None:
-                raise self._no_archive(block)
+                raise self._not_an_archive(block)
             raise self._error("is cut short in the middle of a header")
         if extended is not None:
             raise self._error("ends after an extended header, without the member it describes")
         if not block:
             if not self.source.offset:
                 raise self._error("is empty")
-            self._lose(
+            self._add_losses(
                 b"",
                 "archive-unterminated",
                 "the archive has no end mark; its rest may be missing",
@@ -229,7 +229,7 @@ class _Reader:
             if left and not self.offset:
                 raise self._error(f"{_NO_TAR}, although it begins with zeros like an empty one")
             if left:
-                self._lose(
+                self._add_losses(
                     b"",
                     "archive-rest-unread",
                     f"{left} bytes after the end mark of the archive, starting at byte "
@@ -237,7 +237,7 @@ class _Reader:
                 )
         rest = self.source.packed_rest()
         if rest is not None:
-            self._lose(b"", "archive-rest-unread", rest)
+            self._add_losses(b"", "archive-rest-unread", rest)
         return True
 
     # -- extended headers --------------------------------------------------------------------
@@ -250,7 +250,7 @@ class _Reader:
             raise FieldError(f"its size {size} is out of range")
         self.header_bytes += BLOCK + size
         if self.header_bytes > self.limits.header_bytes:
-            self._over(
+            self._raise_limit(
                 "header_bytes",
                 f"has extended headers of more than {self.limits.header_bytes} bytes",
             )
@@ -258,7 +258,7 @@ class _Reader:
         if len(data) < size or not self.source.skip(padding(size, BLOCK)):
             raise self._error("is cut short in the middle of an extended header")
         if kind == b"g":
-            self._take_globals(data)
+            self._store_globals(data)
             return extended
         extended = extended or _Extended()
         if kind == b"L":
@@ -276,10 +276,10 @@ class _Reader:
                 if _is_known(keyword):
                     found[keyword] = value
                 else:
-                    self._tell_unknown(keyword)
+                    self._report_unknown(keyword)
         return extended
 
-    def _take_globals(self, data: bytes) -> None:
+    def _store_globals(self, data: bytes) -> None:
         """Store the records of a global header.
 
         Their losses are reported here, once, and not for each member.
@@ -289,18 +289,18 @@ class _Reader:
             if before is not None:
                 self.global_bytes -= len(keyword) + len(before)
             if not _is_known(keyword):
-                self._tell_unknown(keyword)
+                self._report_unknown(keyword)
             elif value:
                 self.globals[keyword] = value
                 self.global_bytes += len(keyword) + len(value)
                 if self.global_bytes > self.limits.global_bytes:
-                    self._over(
+                    self._raise_limit(
                         "global_bytes",
                         f"has global headers of more than {self.limits.global_bytes} bytes",
                     )
         if self.xattrs is not None:
             _, lost = self.xattrs.read(self.globals, self.usage)
-            self._lose_records([what for _, what in lost], b"", "a global extended header: ")
+            self._report_lost_records([what for _, what in lost], b"", "a global extended header: ")
             for keyword, _ in lost:
                 self.global_bytes -= len(keyword) + len(self.globals.pop(keyword))
 
@@ -333,7 +333,7 @@ class _Reader:
             if typeflag in _REFUSED:
                 raise FieldError(_REFUSED[typeflag])
             kind = S_IFREG
-            self._lose(
+            self._add_losses(
                 self._path(raw),
                 "kind-unknown",
                 f"has the unknown type {typeflag!r}; taken as a file",
@@ -370,9 +370,9 @@ class _Reader:
             member.target = self._path(target, "link target ")
             self.usage.metadata_bytes += len(target)
         elif kind in (S_IFCHR, S_IFBLK):
-            self._take_device(member, fields, records)
+            self._set_device(member, fields, records)
         if kind == S_IFREG:
-            member.content = self._take_content(block, typeflag, data_bytes, extended, records)
+            member.content = self._read_content(block, typeflag, data_bytes, extended, records)
         elif data_bytes:
             self._skip_data(data_bytes)
         if self.usage.metadata_bytes > self.limits.metadata_bytes:
@@ -411,11 +411,11 @@ class _Reader:
                 if words:
                     lost.append((FILE_FLAGS, f"the file flags {words} cannot be kept"))
             if lost:
-                self._lose_records([what for _, what in lost], member.path)
+                self._report_lost_records([what for _, what in lost], member.path)
         value = records.get(b"size")
         return pax.integer(value, "size") if value else data_bytes
 
-    def _take_device(
+    def _set_device(
         self, member: Member, fields: tuple[bytes, ...], records: dict[bytes, bytes] | None
     ) -> None:
         for which, field, keyword in (
@@ -428,7 +428,7 @@ class _Reader:
                 raise FieldError(f"its device {which} {found} is out of range")
             setattr(member, which, found)
 
-    def _take_content(
+    def _read_content(
         self,
         block: bytes,
         typeflag: bytes,
@@ -452,7 +452,7 @@ class _Reader:
         self.content_bytes += size
         self.usage.content_bytes += size
         if self.usage.content_bytes > self.limits.content_bytes:
-            self._over(
+            self._raise_limit(
                 "content_bytes", f"its files have more than {self.limits.content_bytes} bytes"
             )
         segments = None if pairs is None else sparse.checked_map(pairs, size, data_bytes)
@@ -486,7 +486,7 @@ class _Reader:
     def _map_block(self) -> bytes:
         self.header_bytes += BLOCK
         if self.header_bytes > self.limits.header_bytes:
-            self._over(
+            self._raise_limit(
                 "header_bytes", f"has a map of holes of more than {self.limits.header_bytes} bytes"
             )
         block = self.source.read(BLOCK)
@@ -515,7 +515,7 @@ class _Reader:
     def _path(self, raw: bytes, what: str = "") -> bytes:
         """``raw`` with single slashes and without ``.`` and leading slashes."""
         if len(raw) > self.limits.path_bytes:
-            self._over(
+            self._raise_limit(
                 "path_bytes",
                 f"its {what or 'path'} has {len(raw)} bytes, more than {self.limits.path_bytes}",
             )
@@ -537,38 +537,38 @@ class _Reader:
         if not target or b"\0" in target:
             raise FieldError("is a symbolic link whose target is empty or holds a NUL byte")
         if len(target) > self.limits.path_bytes:
-            self._over("path_bytes", f"its link target has {len(target)} bytes")
+            self._raise_limit("path_bytes", f"its link target has {len(target)} bytes")
         self.usage.metadata_bytes += len(target)
 
-    def _tell_unknown(self, keyword: bytes) -> None:
+    def _report_unknown(self, keyword: bytes) -> None:
         """Report each unknown keyword once."""
         keyword = keyword[:_KEYWORD_SHOWN]
         if keyword in self.unknown or keyword.startswith(pax.IDLE):
             return
-        if len(self.unknown) < _UNKNOWN_TOLD:
+        if len(self.unknown) < _UNKNOWN_REPORTED:
             self.unknown.add(keyword)
             shown = display_path(keyword)
-            self._lose(
+            self._add_losses(
                 b"", "header-unknown", f"the records {shown} of its extended headers are left out"
             )
 
-    def _lose_records(self, losses: list[str], path: bytes, where: str = "") -> None:
+    def _report_lost_records(self, losses: list[str], path: bytes, where: str = "") -> None:
         """Report the first records that are not kept, and the number of others."""
-        told = [where + what for what in losses[:_RECORDS_TOLD]]
-        more = len(losses) - _RECORDS_TOLD
+        reported = [where + what for what in losses[:_RECORDS_REPORTED]]
+        more = len(losses) - _RECORDS_REPORTED
         if more > 0:
-            told.append(f"{where}{more:,} further records were left out")
-        if told:
-            self._lose(path, "xattr-left-out", *told)
+            reported.append(f"{where}{more:,} further records were left out")
+        if reported:
+            self._add_losses(path, "xattr-left-out", *reported)
 
-    def _lose(self, path: bytes, code: LossCode, *losses: str) -> None:
+    def _add_losses(self, path: bytes, code: LossCode, *losses: str) -> None:
         path = b"/" + path
         self.usage.keep(len(path), self.name, self.offset)
         for what in losses:
             self.usage.keep(OBJECT_BYTES + len(what), self.name, self.offset)
             self.losses.append(Loss(path, what, code))
 
-    def _no_archive(self, head: bytes) -> ArchiveError:
+    def _not_an_archive(self, head: bytes) -> ArchiveError:
         """The error for data that is not an archive, described by its first bytes."""
         found = looks_like(head)
         holds = "" if found is None else f"; it holds {found}"
@@ -577,5 +577,5 @@ class _Reader:
     def _error(self, problem: str) -> ArchiveError:
         return ArchiveError(self.source.path, problem, member=self.name, offset=self.offset)
 
-    def _over(self, limit: str, problem: str) -> NoReturn:
+    def _raise_limit(self, limit: str, problem: str) -> NoReturn:
         raise LimitError(self.source.path, limit, problem, member=self.name, offset=self.offset)
