@@ -93,7 +93,7 @@ def assert_refused(
     workers: int = 1,
     progress: Callable[[Progress], None] | None = None,
 ) -> None:
-    """Writing ``tree`` raises ``error``, one line with ``words``, and leaves nothing anywhere."""
+    """Assert that ``tree`` is refused with ``error``, in a line with ``words``; no file is left."""
     older = out / "older"
     older.write_bytes(b"what was there before")
     for name in ("new", "older"):

@@ -75,7 +75,7 @@ def test_promised_space_can_be_filled(
 
 
 def _fill_as_nobody(folder: int, size: int) -> int:
-    """Write exactly ``size`` bytes, then go on until the disk is full; 0 if it went as it must."""
+    """Write exactly ``size`` bytes, then continue until the disk is full; 0 if this goes well."""
     try:
         os.setgroups([])
         os.setgid(NOBODY)

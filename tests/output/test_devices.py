@@ -1,4 +1,4 @@
-"""An image on a block device: all of it is there, nothing else is touched, failures leave none."""
+"""An image on a block device is complete, changes nothing else, and a failure leaves none."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def old_bytes(size: int) -> bytes:
 
 @pytest.fixture(params=SECTORS)
 def device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A device of 40 MiB that is full of old bytes."""
+    """A device of 40 MiB filled with old bytes."""
     (tmp_path / "disk").write_bytes(old_bytes(40 * MIB))
     with loop_device(tmp_path / "disk", sector_size=request.param) as made:
         yield made
@@ -115,7 +115,7 @@ def test_a_device_that_cannot_discard(
 
 
 def spans_of(size: int, spans: Iterable[tuple[int, int]]) -> set[int]:
-    """The blocks of 4 KiB that lie wholly in ``spans``."""
+    """The 4 KiB blocks that lie entirely in ``spans``."""
     return {
         block for start, end in spans for block in range(-(-start // 4096), min(end, size) // 4096)
     }
@@ -126,7 +126,7 @@ def spans_of(size: int, spans: Iterable[tuple[int, int]]) -> set[int]:
 def test_free_blocks_that_are_kept(
     lazy: bool, refused: str, device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Old bytes stay in free blocks and unused inodes, but for both ends; the rest is the image."""
+    """Old bytes stay in free blocks and unused inodes, except at both ends; the rest is written."""
     if refused:
         monkeypatch.setattr(zeros, "_fallocate", lambda: lambda *_: False)
     if refused == "any call":
@@ -145,7 +145,7 @@ def test_free_blocks_that_are_kept(
             assert found[MIB + at : MIB + at + 4096] == before[MIB + at : MIB + at + 4096]
             kept.add(block)
     assert free - ends <= kept and not kept & ends
-    # Of 15 MiB of inode tables that begin in the first MiB, a part is not at the beginning.
+    # The 15 MiB of inode tables begin in the first MiB and extend beyond it.
     assert bool(kept - free) == lazy
     part = tmp_path / "part"
     part.write_bytes(found[MIB : 37 * MIB])
@@ -157,7 +157,7 @@ def test_free_blocks_that_are_kept(
 
 @pytest.mark.parametrize("as_file", [False, True])
 def test_free_blocks_that_are_discarded(as_file: bool, tmp_path: Path) -> None:
-    """A loop device makes holes of what is discarded."""
+    """A loop device turns discarded blocks into holes."""
     (tmp_path / "disk").write_bytes(old_bytes(64 * MIB))
     with loop_device(tmp_path / "disk") as device:
         if as_file:
@@ -196,7 +196,7 @@ def test_a_device_that_is_promised_to_be_zeros(
 def test_discards_go_in_steps_to_the_region_alone(
     device: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not to what is wiped, which could be read again; a device that refuses one gets no more."""
+    """Wiped ranges, which could be read again, are not discarded. A refusal ends discarding."""
     asked: list[tuple[int, int]] = []
     ioctl = zeros.fcntl.ioctl
 
@@ -234,7 +234,7 @@ def test_signatures_in_free_blocks(at: int, signature: bytes, kind: str, device:
 
 
 def test_outputs_whose_free_blocks_are_zeros(device: Path, tmp_path: Path) -> None:
-    """Refused before anything is written: files and parts of them, memory, streams, digests."""
+    """Files, parts of files, memory, streams and digests are refused before any write."""
     (tmp_path / "file").write_bytes(b"\xaa" * (8 * MIB))
     layout = plan(Tree(), Spec(size=4 * MIB))
     memory = bytearray(b"old")
@@ -258,7 +258,7 @@ def test_outputs_whose_free_blocks_are_zeros(device: Path, tmp_path: Path) -> No
 
 
 def test_old_bytes_between_any_pieces(device: Path) -> None:
-    """A sink by itself: written and kept ranges that begin and end anywhere."""
+    """A sink alone, with written and kept ranges that begin and end anywhere."""
     generator, size = random.Random(5), 14 * MIB
     before, expected = old_bytes(40 * MIB), bytearray(14 * MIB)
     bounds = sorted(generator.sample(range(6 * MIB, size), 80))
@@ -324,13 +324,13 @@ def test_what_an_older_file_system_is_known_by_is_gone(
 
 
 def broken(*, last: bool = True) -> Tree:
-    """A tree with a file that cannot be read, as the last or as the first one."""
+    """A tree with an unreadable file, as the last or the first one."""
 
     def fail() -> Any:
         raise OSError(5, "Input/output error")
 
     tree = some_files()
-    # So small that planning does not look for holes in it.
+    # It is so small that planning does not search it for holes.
     tree.file("zzz" if last else "aaa", fail, size=5000)
     return tree
 
@@ -346,7 +346,7 @@ def test_after_a_failure_there_is_no_file_system(device: Path, last: bool) -> No
 
 
 def test_a_flush_that_fails_is_an_error(tmp_path: Path) -> None:
-    """A loop device over a file system that is full; only fsync tells."""
+    """A loop device over a full file system: only fsync reports the error."""
     require_loop_mount()
     (tmp_path / "small").mkdir()
     run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", tmp_path / "small"])
@@ -360,12 +360,12 @@ def test_a_flush_that_fails_is_an_error(tmp_path: Path) -> None:
                 write_image(tree, device, Spec(size=48 * MIB))
             assert signatures(device) == []
     finally:
-        # The loop device is let go of a little later.
+        # The loop device is released slightly later.
         subprocess.run(["umount", "--lazy", tmp_path / "small"], check=True)
 
 
 def test_the_superblock_comes_last(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In what order writes and flushes come."""
+    """Record the order of writes and flushes."""
     said: list[str] = []
     pwrite, fsync = os.pwrite, os.fsync
 
@@ -403,7 +403,7 @@ def test_blocks_smaller_than_sectors_are_refused(tmp_path: Path) -> None:
 
 
 def test_devices_that_are_refused(tmp_path: Path) -> None:
-    """Too small, read-only, mounted, part of another device."""
+    """They are too small, read-only, mounted, or part of another device."""
     (tmp_path / "disk").write_bytes(old_bytes(16 * MIB))
     with loop_device(tmp_path / "disk") as device:
         with pytest.raises(OutputError, match=f"has {16 * MIB} bytes; the image needs {17 * MIB}"):
@@ -468,7 +468,7 @@ def test_a_link_to_a_device_is_followed(device: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sector_size", SECTORS)
 def test_any_offset_and_any_old_bytes(sector_size: int, tmp_path: Path) -> None:
-    """Nothing outside the region changes, and the region is what a file would be."""
+    """Nothing outside the region changes, and the region equals a file."""
     size = 6 * MIB
     (tmp_path / "disk").touch()
     os.truncate(tmp_path / "disk", size)
@@ -513,7 +513,7 @@ def some_small_files() -> Tree:
 
 
 def test_writes_at_any_place_leave_zeros_between(device: Path) -> None:
-    """A sink by itself, with pieces that end anywhere."""
+    """A sink alone, with pieces that end anywhere."""
     sink = open_sink(device, 4 * MIB)
     expected = bytearray(4 * MIB)
     generator = random.Random(4)

@@ -1,4 +1,4 @@
-"""Virtual disks hold the image, and hashes are those of other programs."""
+"""Virtual disks hold the image, and hashes equal those of other programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.judges.tools import require, run
 MIB = 1 << 20
 UUID_OF_TREE = UUID("11111111-2222-3333-4444-555555555555")
 
-# What the disks hold is compared with an image that was judged.
+# The content of the disks is compared with an image that was judged.
 pytestmark = pytest.mark.judged("quick")
 
 
@@ -94,7 +94,7 @@ def test_simg2img_makes_the_image(layout: Layout, image: Path, tmp_path: Path) -
 def test_any_writes_in_ascending_order(
     seed: int, kind: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Pieces of any length at any place, with zeros inside and between."""
+    """Pieces of any length at any offset, with zeros inside and between."""
     require("qemu-img")
     require("simg2img")
     chance = random.Random(seed)
@@ -196,7 +196,7 @@ def test_the_tree_after_the_image(layout: Layout, image: Path, tmp_path: Path, n
 
 @pytest.mark.qemu
 def test_a_kernel_opens_the_tree(tmp_path: Path) -> None:
-    """And sees it when a byte has changed since."""
+    """It also detects a byte that changed since."""
     require("veritysetup")
     tree, noise = ext4writer.Tree(), random.Random(5).randbytes(3 * MIB)
     tree.file("/noise", noise)
@@ -208,7 +208,7 @@ def test_a_kernel_opens_the_tree(tmp_path: Path) -> None:
         f"veritysetup open /dev/vda root /dev/vda {verity.root_hash} "
         f"--hash-offset={layout.size_bytes}\n"
     )
-    # Nothing in the guest answers for udev.
+    # The guest has no udev.
     script = (
         f"export DM_DISABLE_UDEV=1\n{open_it}"
         "mount -t ext4 -o ro /dev/mapper/root /mnt\n"
@@ -264,7 +264,7 @@ def test_bmaptool_writes_what_must_be_written(layout: Layout, image: Path, tmp_p
     target = tmp_path / "target"
     run(["bmaptool", "copy", "--bmap", described, image, target])
     assert target.read_bytes() == image.read_bytes()
-    # bmaptool empties a file; a card that was in use keeps what does not matter.
+    # bmaptool empties a file; a used card keeps the bytes that do not matter.
     wanted = image.read_bytes()
     card = bytearray(b"\xaa" * len(wanted))
     for each in ElementTree.parse(described).iter("Range"):

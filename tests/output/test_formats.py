@@ -1,4 +1,4 @@
-"""What the end of a name says is what is written."""
+"""The ending of a name determines the format."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TestCompressed:
         run([PROGRAMS[suffix], "-q", "-t", tmp_path / f"a.img{suffix}"])
 
     def test_the_bytes_depend_on_nothing_else(self, tmp_path: Path, suffix: str) -> None:
-        """Name, time, threads and the size of pieces."""
+        """They do not depend on the name, time, threads or size of pieces."""
         found = set()
         for number, threads in ((1, 1), (2, 3)):
             path = tmp_path / f"{number}{suffix}"
@@ -104,7 +104,7 @@ class TestCompressed:
 
 
 def test_a_gzip_header_tells_nothing_of_this_host(tmp_path: Path) -> None:
-    """RFC 1952: no flags, no time, an unknown system; and no name after it."""
+    """RFC 1952: no flags, no time, unknown operating system, and no file name."""
     write_image(Tree(), tmp_path / "a.gz", SPEC)
     assert (tmp_path / "a.gz").read_bytes()[:10] == bytes([31, 139, 8, 0, 0, 0, 0, 0, 0, 255])
 

@@ -1,4 +1,4 @@
-"""What an image is made of is never its output, by whatever name."""
+"""The inputs of an image are never its output, by whatever name."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ NAMES = [same, through_a_link, by_another_name, through_a_folder]
 
 
 def assert_refused(tree: Tree, output: Path, precious: Path) -> None:
-    """By its path, in part, and as an open file."""
+    """Assert that it is refused by its path, as a region, and as an open file."""
     before = precious.read_bytes()
     for options in ({}, {"raw": True}, {"offset": 0}):
         with pytest.raises(OutputError, match=REFUSED):
@@ -106,7 +106,7 @@ def test_a_file_of_a_folder(tmp_path: Path, size: int, name: Callable[[Path, Pat
 
 
 def test_another_name_of_a_file_may_be_replaced_and_not_written_to(tmp_path: Path) -> None:
-    """The one in the folder stays what it is, as a new file takes the place of the other."""
+    """The name in the folder is unchanged, because a new file replaces the other name."""
     (tmp_path / "source").mkdir()
     (tmp_path / "source/file").write_bytes(b"x" * 70_000)
     os.link(tmp_path / "source/file", tmp_path / "image")
@@ -179,7 +179,7 @@ def test_an_image_that_is_a_source(tmp_path: Path) -> None:
 
 @pytest.mark.root
 def test_a_device(tmp_path: Path) -> None:
-    """An archive on a device, which has further nodes."""
+    """An archive on a device that has further device nodes."""
     make_tar(tmp_path / "a.tar")
     os.truncate(tmp_path / "a.tar", 64 << 20)
     with loop_device(tmp_path / "a.tar") as device:
@@ -193,7 +193,7 @@ def test_a_device(tmp_path: Path) -> None:
 
 
 def test_what_only_looks_alike_is_no_source(tmp_path: Path) -> None:
-    """A copy, a file of the same size, an archive that another one took the place of."""
+    """A copy, a file of equal size, and an archive that another one replaced."""
     archive = make_tar(tmp_path / "a")
     (tmp_path / "copy").write_bytes(archive.read_bytes())
     (tmp_path / "source").mkdir()

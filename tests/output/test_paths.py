@@ -1,4 +1,4 @@
-"""What stands at a path, or near it, is treated as its owner expects."""
+"""Existing files at a path, or near it, are treated as their owner expects."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class TestModes:
         assert (status.st_uid, status.st_gid, mode_of(path)) == (1234, 4321, 0o640)
 
     def test_a_group_that_cannot_be_kept_gets_no_access(self, tmp_path: Path) -> None:
-        """An ordinary user replaces a file of another group in a folder of everybody."""
+        """An ordinary user replaces a file of another group in a world-writable folder."""
         require_root()
         tmp_path.chmod(0o777)
         path = tmp_path / "image"
@@ -93,7 +93,7 @@ class TestModes:
             "import os, sys\n"
             f"sys.path.insert(0, {str(ROOT)!r})\n"
             "import ext4writer\n"
-            # All modules are loaded while they can be read.
+            # Load all modules while they can be read.
             "ext4writer.write_image(ext4writer.Tree(), sys.argv[1] + '.first')\n"
             "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
             "ext4writer.write_image(ext4writer.Tree(), sys.argv[1])\n"
@@ -107,7 +107,7 @@ class TestModes:
         assert mode_of(path) == 0o600
 
     def test_access_control_lists(self, tmp_path: Path) -> None:
-        """One of the file is kept, and one of the folder gives no one more."""
+        """A file's list is kept, and a folder's default list gives nobody more access."""
         require("setfacl")
         listed, plain = tmp_path / "listed", tmp_path / "plain"
         for path in (listed, plain):
@@ -254,7 +254,7 @@ class TestPlacesThatCannotBeReplaced:
     def test_a_file_in_a_folder_that_is_read_only(self, tmp_path: Path, watch: Watch) -> None:
         require_loop_mount()
         folder = tmp_path / "folder"
-        watch.damaged(folder / "image")  # it is judged under its other name
+        watch.damaged(folder / "image")  # judged under its other name
         folder.mkdir()
         (tmp_path / "real").write_bytes(b"old")
         run(["mount", "-t", "tmpfs", "tmpfs", folder])
@@ -277,7 +277,7 @@ class TestPlacesThatCannotBeReplaced:
             run(["umount", folder])
 
     def test_a_compressed_one(self, tmp_path: Path) -> None:
-        """In a folder that is read-only, and as a mount in one that is not."""
+        """In a read-only folder, and as a mount point in a writable one."""
         require_loop_mount()
         folder, real = tmp_path / "folder", tmp_path / "real.gz"
         image = folder / "image.gz"
@@ -357,14 +357,14 @@ class TestFlushing:
         assert os.listdir(tmp_path) == [name]
 
 
-# -- a place where nothing but the output may be made ---------------------------------------------
+# -- folders in which only the output may be created ----------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["a.img", "a.img.gz"])
 def test_only_the_output_itself_may_be_made(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in the build sandbox of macOS: every other name of the folder is denied."""
+    """The build sandbox of macOS does this: it denies every other name in the folder."""
     image = tmp_path / name
     made: list[str] = []
     real_open = os.open
@@ -386,7 +386,7 @@ def test_only_the_output_itself_may_be_made(
     plain.parent.mkdir()
     write_image(tree, plain)
     assert image.read_bytes() == plain.read_bytes()
-    # What fails leaves nothing, and what is there already is not written over in halves.
+    # Failures leave no file, and an existing file is not partly overwritten.
     image.unlink()
     monkeypatch.setattr(os, "open", open_allowed)
     stop = threading.Event()
@@ -397,7 +397,7 @@ def test_only_the_output_itself_may_be_made(
 
 
 def test_a_file_under_another_name_takes_the_attributes_of_what_is_there(tmp_path: Path) -> None:
-    """As objects in a store, whose names are known when they are whole."""
+    """Objects in a store, for example, get their names when they are complete."""
     (tmp_path / "object").touch()
     (tmp_path / "object").chmod(0o600)
     file = NewFile(os.fsencode(tmp_path / "content"))

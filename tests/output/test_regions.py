@@ -1,4 +1,4 @@
-"""An image inside something that has other bytes; and pieces for any object that takes them."""
+"""An image in a region of a file, device or memory, and the pieces for output objects."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ WAYS = [in_a_file, in_an_object, in_memory, at_a_path]
 def test_nothing_outside_the_region_changes(
     write: Callable[..., bytes], offset: int, after: int, position: bool, seed: int
 ) -> None:
-    """Any offset, any old bytes; ``after`` is how much there is after the image, or lacks."""
+    """Any offset, any old bytes; ``after`` bytes follow the image, or are missing if negative."""
     before = random.Random(seed).randbytes(offset + len(IMAGE) + after)
     if after < 0:
         with pytest.raises(OutputError, match=f"the image needs {len(IMAGE)}"):
@@ -278,7 +278,7 @@ def test_mapped_memory_is_written_from_its_position_on() -> None:
 
 
 class Keeper:
-    """Keeps every piece that it gets."""
+    """Keeps every piece that it receives."""
 
     def __init__(self) -> None:
         self.pieces: list[Any] = []
@@ -353,7 +353,7 @@ class TestIterImage:
         assert read
 
     def test_a_large_file_never_lies_in_memory(self) -> None:
-        """Pieces of a file that can only be read forwards come one by one."""
+        """Pieces of a file that can only be read sequentially arrive one by one."""
         alive: list[int] = []
 
         def content() -> Any:

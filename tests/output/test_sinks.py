@@ -1,4 +1,4 @@
-"""Outputs of every kind: what they end up holding, and what is left after a failure."""
+"""Outputs of every kind: their final content, and what is left after a failure."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def fill(sink: Sink) -> None:
     for number, (offset, data) in enumerate(writes):
         sink.write_at(offset, [data, bytearray(data), memoryview(data)][number % 3])
     sink.finish()
-    sink.abort()  # after the end it does nothing
+    sink.abort()  # no effect after the end
 
 
 class TestPath:
@@ -423,7 +423,7 @@ class TestFiles:
 
 
 class Unseekable(io.RawIOBase):
-    """A stream that takes at most ``most`` bytes at once."""
+    """A stream that accepts at most ``most`` bytes per call."""
 
     def __init__(self, most: int = 1 << 30) -> None:
         self.taken = bytearray()
@@ -502,7 +502,7 @@ class TestMemory:
 
 
 class TestOtherProcesses:
-    """The same image as another process opens it: here by a pickle, in this one."""
+    """The image as another process opens it; simulated by a pickle in this process."""
 
     def test_they_write_to_the_same_file(self, tmp_path: Path) -> None:
         with PathSink(tmp_path / "image", SIZE) as sink:
@@ -601,7 +601,7 @@ class TestPreallocation:
 
 @pytest.mark.parametrize("count", [0, -1, True, 1 << 40, "x", 1.5])
 def test_a_write_that_returns_no_count(count: object) -> None:
-    """It neither loses bytes nor goes on for ever."""
+    """No bytes are lost, and there is no endless loop."""
 
     class Wrong:
         def write(self, data: bytes) -> object:

@@ -1,4 +1,4 @@
-"""A watcher of an image sees its bytes, whatever it is written to and how."""
+"""A watcher of an image receives its bytes, whatever the output and the method."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_digest_of_a_file(tmp_path: Path) -> None:
     data = image.read_bytes()
     assert data == plain.read_bytes()
     assert digest.hexdigest() == hashlib.sha256(data).hexdigest()
-    # Holes stay holes.
+    # Holes remain holes.
     assert image.stat().st_blocks <= plain.stat().st_blocks + 64
 
 
@@ -85,7 +85,7 @@ def test_gaps_are_seen_as_zeros(size: int, cuts: list[int], seed: int) -> None:
 
 
 def test_what_watches_may_fail(tmp_path: Path) -> None:
-    """Its error is raised, by whichever thread it ran in, and no image is left."""
+    """Its error is raised, whichever thread it ran in, and no image is left."""
 
     def fail(data: object) -> None:
         if len(data) >= 1 << 16:  # type: ignore[arg-type]

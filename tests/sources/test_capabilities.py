@@ -1,4 +1,4 @@
-"""File capabilities by name: the kernel's own bytes for what setcap sets."""
+"""File capabilities by name give the bytes that the kernel stores for setcap."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TEXTS = [
 
 
 def set_by_setcap(text: str, place: Path) -> bytes | None:
-    """What the kernel stores for ``text``; None if setcap refuses it."""
+    """What the kernel stores for ``text``, or None if setcap refuses it."""
     place.write_bytes(b"")
     done = subprocess.run([tools.require("setcap"), text, place], capture_output=True)
     if done.returncode:
@@ -56,7 +56,7 @@ def test_every_name_has_the_number_that_libcap_has(tmp_path: Path) -> None:
 
 
 def test_random_texts(tmp_path: Path) -> None:
-    """Also which of them a file cannot hold."""
+    """This includes texts that a file cannot hold."""
     require_root()
     rng = random.Random(3)
     refused = 0

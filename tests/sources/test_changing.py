@@ -1,4 +1,4 @@
-"""Files and folders of the host that change after they were scanned."""
+"""Files and folders of the host that change after the scan."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_an_archive_that_is_open_may_lose_its_name(
 def test_a_part_of_an_archive_is_read_as_it_was(
     tmp_path: Path, make: Callable[[Path, int], Tree]
 ) -> None:
-    """A digest of it, as manifests and stores have one, is right or an error."""
+    """The digest of a part, as in manifests and stores, is right, or an error is raised."""
     tree = make(tmp_path / "larger", SMALL)
     rewrite_and_set_times_back(tmp_path / "larger")
     [content, *_] = [node.content for _, node in tree.walk() if isinstance(node, RegularFile)]
@@ -217,7 +217,7 @@ def test_folders_are_opened_whatever_comes_after_what(tmp_path: Path) -> None:
 
 
 def test_a_short_read_hides_no_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some file systems give less than was asked for; a hole follows from content all the same."""
+    """Some file systems return less than requested; holes follow from content all the same."""
     path = tmp_path / "file"
     path.write_bytes(b"x" * (1 << 20) + bytes(1 << 20) + b"x" * (1 << 20))
     whole = holes.data_ranges(PathContent(path), 4096, 65536)

@@ -1,4 +1,4 @@
-"""Device tables: what genext2fs makes of them."""
+"""Device tables give the same nodes as genext2fs."""
 
 from __future__ import annotations
 

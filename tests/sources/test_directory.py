@@ -1,4 +1,4 @@
-"""The scan of a directory: every kind of file, every way it can fail, and what it leaves out."""
+"""The scan of a directory: every kind of file, all its failures, and what it leaves out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 
 @pytest.fixture(params=["alone", "processes"], autouse=True)
 def _who_lists(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let one process list everything, or several of them as little as possible at a time."""
+    """Let one process list everything, or several with the smallest possible tasks."""
     if request.param == "processes":
         monkeypatch.setattr(sys.modules[directory.__module__], "ENTRIES_TO_FORK", 0)
         monkeypatch.setattr(sys.modules[__name__], "directory", partial(directory, processes=3))
@@ -61,7 +61,7 @@ def content_of(tree: Tree, path: str) -> bytes:
 
 
 def read_large(tree: Tree, path: str) -> bytes:
-    """Like :func:`content_of`, the way that large files go."""
+    """Like :func:`content_of`, the way large files are read."""
     node = tree[path]
     assert isinstance(node, RegularFile)
     reader = node.content.open()
@@ -363,7 +363,7 @@ class TestExclude:
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Drop the rights of root, which no permission stops."""
+    """Drop root's privileges, which override permissions."""
     if os.geteuid() != 0:
         yield
         return
@@ -378,7 +378,7 @@ def as_nobody() -> Iterator[None]:
 
 @contextmanager
 def unreadable(path: Path) -> Iterator[None]:
-    """Close ``path`` for its owner and run as a user whom that stops."""
+    """Remove all permissions from ``path``, and run as a user who is bound by them."""
     for folder in path.parents:
         if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o055)
@@ -420,7 +420,7 @@ class TestErrors:
         assert caught.value.path == os.fsencode(root) + b"/a/closed"
 
     def test_a_directory_that_vanishes(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(listing, "PART_NAMES", 1 << 20)  # so that it is not listed before
+        monkeypatch.setattr(listing, "PART_NAMES", 1 << 20)  # keeps it from being listed before
         make_files(root, *(f"f{number}" for number in range(1100)))
         (root / "gone").mkdir()
 
@@ -681,7 +681,7 @@ class TestLargeDirectories:
         list_xattrs = os.listxattr
 
         def removing(path: bytes, **options: bool) -> list[str]:
-            if path.endswith(b"/10"):  # a process that lists alone looks at this one before
+            if path.endswith(b"/10"):  # a process that works alone reaches this one before
                 (root / "folder" / "33").unlink(missing_ok=True)
             return list_xattrs(path, **options)
 

@@ -1,7 +1,7 @@
-"""Archives of ``docker save`` from Docker 25 on: an OCI image layout with a ``manifest.json``.
+"""Archives of ``docker save`` since Docker 25: an OCI image layout with a ``manifest.json``.
 
-Sources: moby, image/tarexport/save.go (images of its own store), and containerd,
-core/images/archive/exporter.go (images of containerd's store, whose layers stay compressed).
+Sources: moby, image/tarexport/save.go (images of Docker's own store), and containerd,
+core/images/archive/exporter.go (images of containerd's store, with layers that stay compressed).
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def test_images_that_share_a_tag_are_told_apart_by_name(layout: Layout, saved: P
 
 
 def test_only_the_platform_that_was_there_is_saved(layout: Layout, saved: Path) -> None:
-    """The index of containerd's store still names all others, and what a builder said of them."""
+    """The index of containerd's store still names the others, and the builder's attestations."""
     images = [
         layout.image([layer_tar([Entry(name.encode(), Directory())])], architecture=name).on(
             "linux", name
@@ -142,7 +142,7 @@ def test_an_image_without_a_tag(layout: Layout, saved: Path) -> None:
 
 
 def test_manifests_without_layers(layout: Layout, saved: Path) -> None:
-    """Docker 25.0.0 left the layers out of the OCI manifest; its own list has them."""
+    """Docker 25.0.0 omitted the layers from the OCI manifest; its own list has them."""
     one_image(layout, saved, [""])
     with tarfile.open(saved) as archive:
         listed = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]

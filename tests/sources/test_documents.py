@@ -1,4 +1,4 @@
-"""What stands where a document is expected and is none: pipes, devices, what has no end."""
+"""Instead of a document: pipes, devices and endless input."""
 
 from __future__ import annotations
 

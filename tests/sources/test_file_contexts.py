@@ -1,4 +1,4 @@
-"""SELinux labels by path: what libselinux answers for the same files."""
+"""SELinux labels by path equal the answers of libselinux for the same files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LABEL = b"system_u:object_r:%b_t:s0"
 
 
 def judged(path: Path, asked: list[tuple[bytes, int]]) -> list[bytes | None]:
-    """The answers of libselinux; one process for each kind and thousand paths."""
+    """The answers of libselinux, from one process for each file kind and thousand paths."""
     by_kind: dict[int, list[int]] = defaultdict(list)
     for number, (_, kind) in enumerate(asked):
         by_kind[kind].append(number)
@@ -54,7 +54,7 @@ def judged(path: Path, asked: list[tuple[bytes, int]]) -> list[bytes | None]:
 
 
 def compare(path: Path, asked: list[tuple[bytes, int]]) -> int:
-    """Assert that we and libselinux say the same of all; how many have a label."""
+    """Assert that we and libselinux agree on all; return how many have a label."""
     ours = FileContexts.load(path)
     labels = 0
     for (name, kind), expected in zip(asked, judged(path, asked), strict=True):
@@ -90,7 +90,7 @@ def random_contexts(rng: random.Random, count: int) -> bytes:
     lines = [b"# random"]
     for number in range(count):
         pieces = [rng.choice(PIECES) for _ in range(rng.randrange(1, 4))]
-        # libselinux 3.4 compares such a first component with its backslash; later ones do not.
+        # libselinux 3.4 compares such a first component including its backslash; later ones do not.
         pieces[0] = pieces[0].replace(r"x\-y", "x-y")
         if rng.random() < 0.4:
             pieces = [rng.choice(COMPONENTS[:4]) for _ in pieces]
@@ -165,7 +165,7 @@ def test_what_apply_does(tmp_path: Path) -> None:
     assert found[b"/"] == b"system_u:object_r:root_t:s0\0"
     assert found[b"/etc"] == found[b"/etc/l"] == found[b"/tmp"] == default
     assert found[b"/tmp/f"] == b"kept\0"
-    # The first name in the walk decides, which is not the first in the tree's making.
+    # The first name in the walk decides, not the first in the order of creation.
     assert found[b"/z"] == default
     assert tree["/z"].xattrs is not None and tree["/z"].xattrs[b"user.a"] == b"1"
     assert [loss.path for loss in tree.losses] == [b"/etc/f"]
@@ -305,7 +305,7 @@ def test_the_beginning_of_an_expression_is_that_of_its_matches(text: str) -> Non
 
 @pytest.mark.slow
 def test_thousands_of_contexts_over_many_entries() -> None:
-    """A policy's size: 5,000 contexts over 30,000 entries cost no more than a few scans."""
+    """With a policy's size, 5,000 contexts and 30,000 entries, this costs at most a few scans."""
     lines = []
     for number in range(5000):
         folder = f"/usr/d{number % 100}"
@@ -328,7 +328,7 @@ def test_thousands_of_contexts_over_many_entries() -> None:
 
 
 def test_a_deep_tree_does_not_take_for_ever() -> None:
-    """Every beginning of every path was looked up once, which is cubic in the depth."""
+    """Every prefix of every path was once looked up, which is cubic in the depth."""
     tree = Tree()
     folder = tree.root
     for _ in range(10_000):

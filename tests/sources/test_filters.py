@@ -1,4 +1,4 @@
-"""The filters that change a whole tree."""
+"""The filters that change an entire tree."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def expected_ranges(
     leading_hole: bool,
     fine_file_bytes: int = 512 * KIB,
 ) -> list[tuple[int, int]]:
-    """The rule, written down as plainly as possible."""
+    """The rule, implemented as plainly as possible."""
     blocks = -(-len(data) // block_size)
     zero = [not any(data[block * block_size : (block + 1) * block_size]) for block in range(blocks)]
     if not leading_hole and zero:
@@ -86,7 +86,7 @@ def stored_sparsely(path: Path, data: bytes, grain: int, keep: random.Random) ->
 
 
 def mapped(data: bytes, grain: int) -> SparseContent:
-    """``data`` with a map that leaves out its zeros, in pieces of ``grain`` bytes."""
+    """``data`` with a map that omits its zeros, in pieces of ``grain`` bytes."""
     segments = array("Q")
     kept = b""
     for start in range(0, len(data), grain):
@@ -98,7 +98,7 @@ def mapped(data: bytes, grain: int) -> SparseContent:
 
 
 class HalfReader(io.BytesIO):
-    """Gives less than it is asked for."""
+    """Returns less than requested."""
 
     def read(self, size: int | None = -1) -> bytes:
         return super().read(size if size is None or size < 2 else (size + 1) // 2)
@@ -294,7 +294,7 @@ def test_a_content_of_another_size(tmp_path: Path, now: int, kind: str) -> None:
 
 
 class TestManyFiles:
-    """The search in a whole tree, in one process and in several."""
+    """The search in an entire tree, in one process and in several."""
 
     @pytest.fixture
     def nodes(self, tmp_path: Path) -> list[RegularFile]:

@@ -1,4 +1,4 @@
-"""Layers over each other: against a model of flat mappings, and against overlayfs."""
+"""Layers applied in order, compared with a model of flat mappings and with overlayfs."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def nodes(draw: st.DrawFn) -> Node:
 
 @st.composite
 def layers(draw: st.DrawFn, *, every_parent: bool = False) -> list[Entry]:
-    """One layer in no particular order, of paths that fit together.
+    """One layer, in random order, with consistent paths.
 
-    With ``every_parent`` all directories above its entries are among them, as in the layers that
+    With ``every_parent`` it contains all parent directories of its entries, as in layers that
     programs write.
     """
     chosen: dict[bytes, Entry] = {}
@@ -153,7 +153,7 @@ def make_parents(model: Model, path: bytes) -> None:
 
 
 def apply(model: Model, layer: Sequence[Entry], number: int) -> None:
-    """Change ``model`` as the specification says; overlayfs says what becomes of links."""
+    """Apply a layer to ``model``: the specification rules, and overlayfs for links."""
     marks = [entry.path for entry in layer if entry.node is None and entry.link is None]
     for path in marks:
         head, _, name = path.rpartition(b"/")
@@ -217,9 +217,9 @@ def test_layers_are_as_the_model_says(stack: list[list[Entry]]) -> None:
 
 
 def unpack(layer: Sequence[Entry], folder: Path, lower: Model) -> None:
-    """Make a directory of overlayfs out of one layer; every parent is among its entries.
+    """Create an overlayfs directory from one layer that contains all parents of its entries.
 
-    ``lower`` is what lies below: overlayfs shows a mark that hides nothing as a file.
+    ``lower`` is below it: overlayfs shows a whiteout that hides nothing as a file.
     """
     folder.mkdir()
     root = os.fsencode(folder)
@@ -255,7 +255,8 @@ def unpack(layer: Sequence[Entry], folder: Path, lower: Model) -> None:
         if name == b".wh..wh..opq" and head:
             os.setxattr(os.path.join(root, head), "trusted.overlay.opaque", b"y")
             continue
-        # The top of a layer cannot be opaque in overlayfs: all that can stand there is hidden.
+        # The top of a layer cannot be opaque in overlayfs: everything that could be there is
+        # hidden.
         all_names = NAMES if name == b".wh..wh..opq" else [name.removeprefix(b".wh.")]
         for hidden in (os.path.join(head, one) for one in all_names):
             place = os.path.join(root, hidden)
@@ -273,7 +274,7 @@ def unpack(layer: Sequence[Entry], folder: Path, lower: Model) -> None:
 
 
 def hidden_already(path: bytes, marks: set[bytes]) -> bool:
-    """Whether ``marks`` hide a directory above ``path``, or all that is in it."""
+    """Whether ``marks`` hide ``path`` by hiding or emptying a directory above it."""
     above = [path.rsplit(b"/", count)[0] for count in range(1, path.count(b"/") + 1)]
     return any(whiteout(one).path in marks or opaque(one).path in marks for one in above) or (
         bool(above) and opaque(b"").path in marks
@@ -308,7 +309,7 @@ def overlay(folders: Sequence[Path], scratch: Path) -> Iterator[Path]:
 @given(st.lists(layers(every_parent=True), min_size=2, max_size=4))
 def test_overlayfs_shows_the_same(watch, stack: list[list[Entry]]) -> None:
     require_loop_mount()
-    # A root that no layer states has the attributes of whatever directory is mounted.
+    # A root that no layer contains has the attributes of the mounted directory.
     stack[0] = [entry for entry in stack[0] if entry.path] + [
         Entry(b"", Directory(0o755, mtime_ns=9 * 10**9))
     ]
@@ -322,12 +323,12 @@ def test_overlayfs_shows_the_same(watch, stack: list[list[Entry]]) -> None:
             folders.append(scratch / f"layer{number}")
             unpack(layer, folders[-1], expected(stack[:number]))
         with overlay(folders, scratch) as shown, mounted(image) as point:
-            # The topmost directory gives the root its attributes, stated or not.
+            # The topmost directory determines the root's attributes, with or without an entry.
             root = any(not entry.path for entry in stack[-1])
             assert_dirs_equal(shown, point, root=root)
 
 
-# -- what layers say in special cases --------------------------------------------------------------
+# -- special cases of layers -----------------------------------------------------------------------
 
 
 def built(tmp_path: Path, *stack: list[Entry], **options: object) -> Tree:
@@ -357,7 +358,7 @@ def data(node: Node) -> bytes:
 
 
 def test_the_example_of_the_specification(tmp_path: Path) -> None:
-    """image-spec, layer.md: an opaque whiteout counts first, wherever it stands in the layer."""
+    """image-spec, layer.md: an opaque whiteout applies first, wherever it is in the layer."""
     base = [directory(b"a"), directory(b"a/b"), directory(b"a/b/c"), file(b"a/b/c/bar")]
     over = [directory(b"a"), directory(b"a/b"), directory(b"a/b/c"), file(b"a/b/c/foo")]
     for number, layer in enumerate(([opaque(b"a"), *over], [*over, opaque(b"a")])):
@@ -458,7 +459,7 @@ def test_a_whiteout_of_a_name_as_long_as_can_be(tmp_path: Path) -> None:
 
 
 def test_a_mark_below_what_becomes_a_file(tmp_path: Path) -> None:
-    """umoci hides what a directory held also where a file takes its place."""
+    """umoci writes whiteouts for the content of a directory even if a file replaces it."""
     for number, layer in enumerate(
         ([file(b"d"), whiteout(b"d/x"), opaque(b"d")], [whiteout(b"d/x"), opaque(b"d"), file(b"d")])
     ):
@@ -525,13 +526,13 @@ def test_what_is_kept_of_all_layers_counts_together(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("outer", ["", "zstd"])
 def test_layers_have_one_ratio(outer: str, tmp_path: Path) -> None:
-    """Each of two layers unpacks to 0.6 GiB of zeros, inside of a compressed archive or not."""
+    """Each of two layers unpacks to 0.6 GiB of zeros, inside a compressed archive or not."""
     size = 600 << 20
     layout = Layout(tmp_path / "layout")
     zeros = zstandard.ZstdCompressor(level=1).compressobj()
     digest = hashlib.sha256()
     packed = b""
-    # Of the kind of GNU's volume labels, so that nothing of it is kept.
+    # Of the type of GNU's volume labels, so none of it is kept.
     for piece in (
         header(name=b"v", size=size, typeflag=b"V"),
         *[bytes(1 << 20)] * 600,
@@ -558,7 +559,7 @@ def test_layers_have_one_ratio(outer: str, tmp_path: Path) -> None:
         with tarfile.open(fileobj=data, mode="w") as archive:
             archive.add(layout.folder, ".")
         source = io.BytesIO(zstandard.compress(data.getvalue() + bytes(1 << 20)))
-        # A layer has 30,000 bytes for each of its own, and the archive packs those once more.
+        # A layer unpacks by a factor of 30,000, and the archive compresses it once more.
         limits = Limits(ratio=100_000)
     with pytest.raises(LimitError, match="packed bytes unpack to") as caught:
         sources.oci(source, limits=limits)

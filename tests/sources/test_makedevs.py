@@ -1,4 +1,4 @@
-"""Device tables of makedevs: what its own description says they produce."""
+"""Device tables of makedevs give what its own description says."""
 
 from __future__ import annotations
 
@@ -223,8 +223,8 @@ def test_names_are_read_as_the_c_library_reads_them(function: str, tmp_path: Pat
     @given(st.lists(st.lists(PARTS, max_size=8).map(":".join), max_size=6))
     def check(lines: list[str]) -> None:
         text = "\n".join(lines).encode()
-        # glibc 2.36 drops leading blanks by a memmove without the final NUL (nss_readline.c), so
-        # that it repeats the end of such a line.
+        # glibc 2.36 drops leading blanks with a memmove that omits the final NUL (nss_readline.c),
+        # so it repeats the end of such a line.
         (tmp_path / "names").write_text("\n".join(line.lstrip() for line in lines))
         stream = libc.fopen(os.fsencode(tmp_path / "names"), b"r")
         wanted: dict[bytes, int] = {}
@@ -237,7 +237,7 @@ def test_names_are_read_as_the_c_library_reads_them(function: str, tmp_path: Pat
 
 
 class Entry(ctypes.Structure):
-    """The first members of passwd and group are alike."""
+    """The first members of struct passwd and struct group, which are alike."""
 
     _fields_ = (
         ("name", ctypes.c_char_p),

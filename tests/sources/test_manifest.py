@@ -1,4 +1,4 @@
-"""Manifests as sources: what the programs write that made the formats, and what none should."""
+"""Manifests as sources: those of the programs that define the formats, and malformed ones."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def image(tree: Tree) -> bytes:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A tree of every kind that this user can make, with names and times that need escapes."""
+    """A tree with every kind of file that this user can create; names and times need escapes."""
     root = tmp_path / "tree"
     (root / "sub" / "deep").mkdir(parents=True)
     (root / "sub" / "f").write_bytes(b"text\n" * 3000)
@@ -118,7 +118,7 @@ class TestWhatBsdtarWrites:
         assert "has 2 names and no inode=" in tree.losses[0].what
 
     def test_its_other_forms_say_the_same(self, folder: Path, tmp_path: Path) -> None:
-        """With /set, and with indented lines that a backslash continues."""
+        """With /set, and with indented lines continued by a backslash."""
         expected = image(sources.directory(folder, xattrs=False))
         for options in ("all,use-set", "all,indent", "all,use-set,indent", "all,!uname,!gname"):
             listing = tmp_path / "x.mtree"
@@ -138,7 +138,7 @@ class TestWhatBsdtarWrites:
 
 class TestWhatNetbsdWrites:
     def test_the_tree_is_that_of_the_directory(self, folder: Path) -> None:
-        """It tells nothing of which names are links of each other."""
+        """This format does not record which names are links of each other."""
         (folder / "sub" / "deep" / "other").unlink()
         stamp = 1_500_000_000_000_000_007
         os.utime(folder / "sub" / "deep", ns=(stamp, stamp))
@@ -159,7 +159,7 @@ class TestWhatNetbsdWrites:
         assert image(tree) == image(sources.directory(folder, xattrs=False))
 
     def test_what_it_reads_it_writes_alike(self) -> None:
-        """Symbolic modes, full and relative paths: its own digest of a specification."""
+        """Symbolic modes, full and relative paths: compared by its own specification digest."""
         text = (
             ". type=dir mode=u=rwx,go=rx\nsub type=dir mode=01777\n"
             "f type=file mode=u=rwxs,go+rX,u-r\n..\n"
@@ -183,7 +183,7 @@ class TestWhatNetbsdWrites:
 @settings(max_examples=25, deadline=None)
 @given(words=st.lists(st.sampled_from(["d", "f", "..", "d/", "./d", "d/e/", "d/f", "./"])))
 def test_paths_lie_where_bsdtar_puts_them(words: list[str]) -> None:
-    """A word with a slash in it leaves the folder alone in which the next name lies."""
+    """A word with a slash does not change the folder of the following names."""
     lines, depth = [], 0
     for number, word in enumerate(words):
         if word == "..":
@@ -192,7 +192,7 @@ def test_paths_lie_where_bsdtar_puts_them(words: list[str]) -> None:
                 break
             lines.append(word)
             continue
-        # Names of their own, so that nothing comes twice.
+        # Unique names.
         named = word.replace("d", f"d{number}").replace("f", f"f{number}")
         is_folder = word[-1] in "/de"
         depth += word == "d"
@@ -206,7 +206,7 @@ def test_paths_lie_where_bsdtar_puts_them(words: list[str]) -> None:
 
 
 class TestGrowsWithItsLength:
-    """Nothing that /set says is worked through for each entry."""
+    """The settings of /set are not processed for each entry."""
 
     @pytest.mark.parametrize(
         ("line", "entry"),
@@ -453,7 +453,7 @@ class TestDigests:
         ext4writer.write_image(read(text, root=tmp_path, verify=False), bytearray())
 
     def test_what_is_skipped_counts(self, tmp_path: Path) -> None:
-        """The writer does not read what it knows to be a hole."""
+        """The writer does not read known holes."""
         data = b"a" * 5000 + bytes(1 << 20) + b"b" * 5000 + bytes(3 << 20)
         (tmp_path / "f").write_bytes(data)
         good = hashlib.sha512(data).hexdigest()
@@ -564,7 +564,7 @@ class TestDump:
 
 
 class TestStrangers:
-    """A manifest of another user reads no file outside of its root, and ends in bounded time."""
+    """An untrusted manifest reads no file outside its root, and ends in bounded time."""
 
     @pytest.mark.parametrize("form", ["mtree", "dump"])
     @pytest.mark.parametrize(
@@ -756,7 +756,7 @@ def fuzz_root(factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_damaged_manifest_is_an_error_or_a_tree(folder: Path, tmp_path: Path) -> None:
-    """Bytes changed, lost and doubled in what a program wrote."""
+    """Bytes are changed, lost and doubled in a manifest that a program wrote."""
     listing = tmp_path / "x.mtree"
     run(["bsdtar", "-cf", listing, "--format=mtree", "--options=all", "-C", folder, "."])
     text = listing.read_bytes()
@@ -812,7 +812,7 @@ def test_sockets_of_the_host(tmp_path: Path) -> None:
 
 
 def test_folders_that_a_manifest_leaves_out_have_a_bound() -> None:
-    """Two bytes of a path make a directory."""
+    """Two bytes of a path create a directory."""
     lines = [b"%d" % number + b"/d" * 15_000 + b" type=dir" for number in range(8)]
     text = b"#mtree\n" + b"\n".join(lines) + b"\n"
     with pytest.raises(SourceError, match="line 8: .*more than 100,000 folders"):

@@ -44,20 +44,20 @@ def dumped(node: Node) -> bytes:
 
 
 def nix_store(arguments: str, *words: Path) -> None:
-    """Run a line of shell that begins with a real ``nix-store``."""
+    """Run a shell command that begins with a real ``nix-store``."""
     program = tools.require("nix-store")
     tools.run(["sh", "-c", f"{program} {arguments}", *words], environment={"HOME": "/nonexistent"})
 
 
 def judged(path: Path, tmp_path: Path) -> bytes:
-    """The archive of a file of the host, as Nix writes it."""
+    """The archive of a file of the host, as written by Nix."""
     archive = tmp_path / "judged.nar"
     nix_store('--dump "$0" >"$1"', path, archive)
     return archive.read_bytes()
 
 
 def read(data: bytes) -> Node:
-    """The node that ``data`` is the archive of, with its content in memory."""
+    """The node in the archive ``data``, with its content in memory."""
 
     def read_at(offset: int, count: int) -> bytes:
         return data[offset : offset + count]
@@ -80,7 +80,7 @@ READABLE = 0 if os.geteuid() == 0 else 0o400
 
 
 def nodes() -> st.SearchStrategy[Node]:
-    """Trees of what an archive can hold."""
+    """Trees of everything that an archive can hold."""
     files = st.builds(
         lambda size, seed, mode: RegularFile(
             BytesContent(random.Random(seed).randbytes(size)), mode
@@ -127,7 +127,7 @@ def test_an_archive_of_one_file(name: str, tmp_path: Path) -> None:
 
 
 def test_the_content_is_a_slice_of_the_archive(tmp_path: Path) -> None:
-    """What an image takes from an archive is what the folder held, holes and all."""
+    """An image built from an archive equals that of the folder, including holes."""
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "large").write_bytes(random.Random(1).randbytes(3_000_001))
@@ -206,13 +206,13 @@ def entry(name: bytes, node: bytes = LEAF) -> bytes:
 
 
 def bad_padding() -> bytes:
-    """A file of three bytes followed by something other than zeros."""
+    """A file of three bytes, with padding other than zeros."""
     good = START + words(b"regular", b"contents", b"abc") + END
     return good.replace(b"abc\0", b"abc!")
 
 
 def nested(depth: int) -> bytes:
-    """``depth`` directories in each other, below the root."""
+    """``depth`` nested directories below the root."""
     head = words(b"entry", b"(", b"name", b"a", b"node", b"(", b"type", b"directory")
     return DIRECTORY + head * depth + (END + END) * depth + END
 
@@ -291,7 +291,7 @@ def test_an_archive_cut_anywhere_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_archive_is_refused_or_is_another_archive(
     seed: int, edits: int, bits: bool
 ) -> None:
-    """What is read has one form only: written again it has the bytes that were read."""
+    """There is only one form: what can be read is written again with the same bytes."""
     root = Directory()
     inner = Directory()
     inner.children = {b"x": RegularFile(BytesContent(b"text"), 0o755), b"y": Symlink(b"x")}

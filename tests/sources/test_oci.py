@@ -1,4 +1,4 @@
-"""Which image of a layout or archive is read, what is said of it, and what is refused."""
+"""Which image of a layout or archive is read, its metadata, and what is refused."""
 
 from __future__ import annotations
 
@@ -131,8 +131,8 @@ def test_platforms(layout: Layout) -> None:
             read(layout, platform=wrong)
 
 
-# What the tests of containerd/platforms have (platforms_test.go, TestParseSelector and
-# TestNormalizePlatform; compare_test.go, TestOnly), with Linux and amd64 for what is left out.
+# The cases of containerd/platforms (platforms_test.go, TestParseSelector and TestNormalizePlatform;
+# compare_test.go, TestOnly), with Linux and amd64 as defaults.
 WORDS = {
     "linux/x86_64": b"amd64",
     "LINUX/X86-64": b"amd64",
@@ -354,7 +354,7 @@ def data_of(image: ContainerImage, path: str) -> bytes:
 
 
 def test_compressed_layers_need_no_memory(layout: Layout, tmp_path: Path) -> None:
-    """Without a spool the limit holds; with one the content lies there, and once only."""
+    """Without a spool, the memory limit applies. With one, the content is stored in it, once."""
     large = RegularFile(BytesContent(os.urandom(1 << 20)))
     layout.index([layout.image([layer_tar([Entry(b"large", large)])], ["zstd"])])
     limits = Limits(memory_bytes=1 << 19)
@@ -384,7 +384,7 @@ def test_a_docker_archive(tmp_path: Path) -> None:
 
 
 def saved_images(path: Path, images: list[tuple[list[str] | None, str]]) -> None:
-    """An archive of images, each with names and the user of its configuration."""
+    """An archive of images, each with names and the user in its configuration."""
     files: dict[str, object] = {"manifest.json": []}
     for tags, user in images:
         layer = tar(user)
@@ -592,7 +592,7 @@ def test_a_layer_that_is_damaged(layout: Layout, compression: str, damage: str) 
 
 
 def test_a_layer_that_unpacks_to_something_else(layout: Layout) -> None:
-    """Its own digest is right, so only the configuration tells."""
+    """Its own digest is right; only the configuration reveals the change."""
     config = layout.document(
         {"rootfs": {"diff_ids": [sha256(tar("expected"))]}}, f"{OCI}config.v1+json"
     )
@@ -678,7 +678,7 @@ def test_an_index_that_is_none(layout: Layout, text: bytes) -> None:
 
 
 def test_a_document_of_two_kinds(layout: Layout) -> None:
-    """CVE-2021-41190: what one program takes for an index another takes for a manifest."""
+    """CVE-2021-41190: one program treats it as an index, another as a manifest."""
     both = {"schemaVersion": 2, "manifests": [], "layers": [], "config": {}}
     for kind in ("index", "manifest"):
         layout.index([layout.document(both, f"{OCI}{kind}.v1+json")])
@@ -779,7 +779,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths of everything inside ``value``."""
+    """The paths of all values inside ``value``."""
     found = [path] if path else []
     items = (
         value.items()
@@ -806,7 +806,7 @@ def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 def test_changed_documents_give_deliberate_errors_only(
     pristine: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    """One value of one document is another one; digests above it are made right again."""
+    """One value of a document is replaced; the digests above it are corrected."""
     folder = tmp_path_factory.mktemp("changed") / "layout"
     shutil.copytree(pristine, folder)
     index = json.loads((folder / "index.json").read_bytes())

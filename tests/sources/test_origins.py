@@ -1,4 +1,4 @@
-"""One tree, however it comes here, makes one image: from memory, a folder, layers, archives."""
+"""One tree gives one image, from every origin: memory, a folder, layers or archives."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def names_of(paths: Paths) -> dict[Node, set[bytes]]:
 
 
 def facts(node: Node) -> tuple[object, ...]:
-    """All that makes two nodes alike, but for the children of directories."""
+    """All that two equal nodes have in common, except the children of directories."""
     more: object = None
     if isinstance(node, RegularFile):
         data = bytearray(node.content.size)
@@ -73,10 +73,10 @@ def facts(node: Node) -> tuple[object, ...]:
 
 
 def changes(lower: Tree, upper: Tree, chance: random.Random) -> list[Entry]:
-    """A layer that makes ``upper`` out of ``lower``, as image-spec's "Determining Changes" says.
+    """A layer that turns ``lower`` into ``upper``, by image-spec's "Determining Changes".
 
-    ``chance`` decides what the specification leaves open: opaque directories, directories that are
-    stated without need, links into the lower layer, the order of everything.
+    ``chance`` decides what the specification leaves open: opaque directories, redundant entries of
+    directories, links into the lower layer, the order of entries.
     """
     old, new = paths_of(lower), paths_of(upper)
     old_names, new_names = names_of(old), names_of(new)
@@ -89,7 +89,7 @@ def changes(lower: Tree, upper: Tree, chance: random.Random) -> list[Entry]:
     entries = [opaque(path) for path in opened]
 
     def stays(path: bytes) -> bool:
-        """Whether the lower layer's entry is still to be seen."""
+        """Whether the lower layer's entry is still visible."""
         above = [path.rsplit(b"/", count)[0] for count in range(1, path.count(b"/") + 1)]
         return (
             path in old
@@ -113,7 +113,7 @@ def changes(lower: Tree, upper: Tree, chance: random.Random) -> list[Entry]:
             continue
         written.add(node)
         names = new_names[node]
-        # A name of the old file that is to be another file now would remain linked to this one.
+        # If a name of the old file is to be a different file, it would remain linked to this one.
         whole = before is not None and old_names[before] & new.keys() <= names
         if whole and facts(before) == facts(node):
             kept = {name for name in names if old.get(name) is before and stays(name)}
@@ -131,7 +131,7 @@ def changes(lower: Tree, upper: Tree, chance: random.Random) -> list[Entry]:
 
 
 def portable(tree: Tree) -> Tree:
-    """``tree`` without what no layer, or not Python, can say: sockets, access times, odd names."""
+    """``tree`` without what layers or Python cannot express: sockets, access times, odd names."""
 
     def change(path: bytes, node: Node) -> Node | None:
         if isinstance(node, Socket) or os.path.basename(path).startswith(b".wh."):
@@ -157,7 +157,7 @@ def stack_of(trees: Iterable[Tree], chance: random.Random) -> list[bytes]:
 
 @st.composite
 def neighbours(draw: st.DrawFn) -> list[Tree]:
-    """A few trees that have much in common, the last one being what is wanted."""
+    """A few similar trees; the last one is the expected result."""
     found = [portable(draw(strategies.trees(max_nodes=10)))]
     for _ in range(draw(st.integers(0, 2))):
         tree = found[-1].copy()
@@ -193,7 +193,7 @@ def test_layers_cut_at_random(trees: list[Tree], seed: int) -> None:
 
 
 def sample() -> Tree:
-    """Everything that a folder, a tar archive and a layer can all say."""
+    """Everything that a folder, a tar archive and a layer can all express."""
     second = 10**9
     tree = Tree(Directory(0o750, uid=3, gid=4, mtime_ns=1_600_000_000 * second))
     tree.directory("/etc", uid=1, gid=2, mtime_ns=1_500_000_000 * second)
@@ -221,7 +221,7 @@ def sample() -> Tree:
 
 
 def earlier() -> Tree:
-    """What stood there before, and is changed and removed by what comes later."""
+    """An earlier state, which later layers change and remove."""
     tree = sample()
     tree.remove("/usr/bin/su")
     tree.directory("/usr/bin/su", mode=0o711)
@@ -260,7 +260,7 @@ def test_layers_by_the_specification(tmp_path: Path) -> None:
 
 @pytest.mark.root
 def test_layers_by_umoci_and_skopeo(folders: list[Path], tmp_path: Path) -> None:
-    """umoci packs the layers; skopeo turns the layout into the other forms."""
+    """umoci packs the layers; skopeo converts the layout into the other forms."""
     layout, bundle = tmp_path / "layout", tmp_path / "bundle"
     name = f"{layout}:it"
     run(["umoci", "init", "--layout", str(layout)])

@@ -1,4 +1,4 @@
-"""A folder, and archives of it by every program that writes tar, make one image byte for byte."""
+"""A folder and its archives, from every program that writes tar, give the same image."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def image_of(tree: Tree) -> bytes:
 
 
 def plain_tree() -> Tree:
-    """What the oldest form of tar can say."""
+    """What the oldest form of tar can express."""
     tree = Tree()
     tree.root.mode, tree.root.mtime_ns = 0o750, OLDER
     common = {"mtime_ns": OLDER + 5 * SECOND}
@@ -54,7 +54,7 @@ def plain_tree() -> Tree:
 
 
 def common_tree() -> Tree:
-    """What ustar can say besides."""
+    """What ustar adds."""
     tree = plain_tree()
     tree.directory("/dev", mtime_ns=OLDER)
     tree.device("/dev/null", "c", 1, 3, mode=0o666, mtime_ns=OLDER)
@@ -67,7 +67,7 @@ def common_tree() -> Tree:
 
 
 def long_tree() -> Tree:
-    """What needs GNU's long names, or PAX."""
+    """What requires GNU's long names, or PAX."""
     tree = common_tree()
     tree.file("/" + "n" * 255, b"a long name", mtime_ns=OLDER)
     tree.symlink("/far", "t" * 300, mtime_ns=OLDER)
@@ -79,7 +79,7 @@ def long_tree() -> Tree:
 
 
 def full_tree() -> Tree:
-    """What only PAX can say."""
+    """What only PAX can express."""
     tree = long_tree()
     tree.file("/nanoseconds", b"", mtime_ns=OLDER + 123_456_789)
     access = bytes.fromhex("0200000001000600ffffffff020004000700000004000400ffffffff")
@@ -191,7 +191,7 @@ def test_files_with_holes(options: tuple[str, ...], tmp_path: Path) -> None:
     folder, archive = tmp_path / "tree", tmp_path / "tree.tar"
     folder.mkdir()
     with (folder / "sparse").open("wb") as file:
-        for number in range(30):  # more than the header has room for
+        for number in range(30):  # more than fit in the header
             file.seek(number * 300_000)
             file.write(b"%d" % number * 3000)
         file.truncate(20_000_000)

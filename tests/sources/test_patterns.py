@@ -1,4 +1,4 @@
-"""Patterns are matched in linear time, and match what backtracking finds."""
+"""Patterns are matched in linear time, with the same results as backtracking."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_an_expression_has_a_bounded_size() -> None:
 
 
 def glob_for_re(pattern: str) -> str:
-    """What docs/rules.md says that a glob means, in the words of ``re``."""
+    """The regular expression that docs/rules.md defines for a glob."""
     out, index = "", 0
     while index < len(pattern):
         rest = pattern[index:]
@@ -257,7 +257,7 @@ def test_a_set_is_written_as_it_is(choice: int) -> None:
     "inside", ["[a", "+--b", "+--", "a&&b", "a||b", "a~~b", "[:alpha:]", "\\w&&a", "a-\\x7a"]
 )
 def test_nothing_prints_a_warning_of_python(inside: str) -> None:
-    """Sets that ``re`` warns of, because a later version may take them for something else."""
+    """Python's ``re`` warns about these sets: later versions may interpret them differently."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for tail in ("", "(?=b)b", "(/.*)?(x*)*"):
@@ -293,7 +293,7 @@ def give(tree: Tree, patterns: list[str]) -> None:
 
 
 def label(tree: Tree, patterns: list[str]) -> None:
-    """With the same patterns in the words of SELinux."""
+    """Label with the same patterns, written as SELinux contexts."""
     words = {"**": ".*", "*": "[^/]*", "?": "[^/]", "!": "^"}
     lines = []
     for pattern in patterns:

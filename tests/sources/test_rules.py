@@ -1,4 +1,4 @@
-"""Rules: what they match, what they set, in which order, and what they say otherwise."""
+"""Rules: what they match, what they set, in which order, and what they report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.judges.tools import run
 
 
 def tree_of(*paths: str) -> Tree:
-    """Files at ``paths``, folders where one ends with a slash."""
+    """Files at ``paths``, or folders for paths that end with a slash."""
     tree = Tree()
     for path in paths:
         above = os.path.dirname(path.rstrip("/"))
@@ -218,7 +218,7 @@ class TestModes:
         place = tmp_path / "f"
         place.mkdir() if is_directory else place.touch()
         os.chmod(place, before)
-        # What chmod(1) leaves alone of set-group-ID on directories is said with more digits.
+        # chmod(1) preserves set-group-ID on directories unless the mode has more digits.
         exact = text.rjust(5, "0") if text.isdigit() else text
         run(["sh", "-c", 'umask 0; exec chmod -- "$0" "$1"', exact, place])
         found = os.stat(place).st_mode & 0o7777
@@ -321,7 +321,7 @@ class TestSelection:
         tree = tree_of(*self.PATHS)
         apply_rules(tree, [Selection(chosen)])
         assert sorted(paths_of(tree)) == left
-        # What a scan need not look at is what is not there in the end.
+        # Entries that a scan may skip are absent in the end.
         selection = Selection(chosen)
         for path, _ in tree_of(*self.PATHS).walk():
             if path != b"/" and selection.prunes(path[1:], os.path.basename(path)):
@@ -391,7 +391,7 @@ def test_any_file_of_rules_is_rules_or_an_error(data: bytes) -> None:
 
 @pytest.mark.slow
 def test_many_rules_over_many_entries_are_not_quadratic() -> None:
-    """50,000 entries: a thousand rules cost at most a few times what ten cost."""
+    """50,000 entries: a thousand rules cost at most a few times as much as ten."""
 
     def spent(rules: int) -> float:
         tree = Tree()

@@ -1,4 +1,4 @@
-"""A saved container image that is given without saying so is recognised."""
+"""A saved container image is recognised when it is given without a prefix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tar archives by other programs become the image that their directory becomes."""
+"""Tar archives from other programs give the same image as their directory."""
 
 from __future__ import annotations
 

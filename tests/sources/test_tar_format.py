@@ -1,4 +1,4 @@
-"""Every form of a header, made by hand: numbers, names, extended headers, maps of holes."""
+"""Every form of a header, built for the test: numbers, names, extended headers, sparse maps."""
 
 from __future__ import annotations
 
@@ -481,7 +481,7 @@ class TestXattrs:
 
 
 def old_sparse(pairs: list[tuple[int, int]], size: int, data: bytes, **fields: bytes) -> bytes:
-    """A member of type S, with as many further blocks as its map needs."""
+    """A member of type S, with as many extension blocks as its map needs."""
 
     def packed(some: list[tuple[int, int]]) -> bytes:
         return b"".join(b"%011o\0%011o\0" % pair for pair in some)
@@ -625,7 +625,7 @@ class TestMalformedMaps:
 
     @pytest.mark.parametrize("keyword", [b"GNU.sparse.size", b"GNU.sparse.realsize"])
     def test_an_empty_size(self, keyword: bytes) -> None:
-        """POSIX lets an empty value mean that there is no record."""
+        """In POSIX, an empty value means that there is no record."""
         (one,) = members(pax({keyword: b""}), member(b"x", b"12"))
         assert one.content is not None
         assert one.content.size == 2
@@ -711,7 +711,7 @@ class TestEnd:
 
     @pytest.mark.parametrize("size", [1024, 512, 20_000])
     def test_zeros_before_something_else_are_no_archive(self, size: int, tmp_path: Path) -> None:
-        """So does the image of a disk begin."""
+        """Disk images also begin like this."""
         data = bytes(size) + b"file system"
         (tmp_path / "image").write_bytes(data)
         for source in (tmp_path / "image", io.BytesIO(data)):

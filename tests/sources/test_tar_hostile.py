@@ -1,4 +1,4 @@
-"""Archives that mean harm, and archives that are damaged: an error by name, or a bounded result."""
+"""Malicious and damaged archives cause a clear error, or a bounded result."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ XATTR = b"SCHILY.xattr.user.x"
 
 
 def dotted(form: str, count: int) -> list[bytes]:
-    """A file with a byte in every ten."""
+    """A file with one data byte in every ten."""
     pairs = [(10 * number, 1) for number in range(count)]
     return sparse_parts(form, pairs, 10 * count, b"x" * count)
 
@@ -92,7 +92,7 @@ class TestLimits:
         list(read_members(io.BytesIO(archive(*parts)), limits=Limits(**{limit: 100 * value})))
 
     def test_a_bomb(self) -> None:
-        """1.1 GiB of zeros in 35 KB, in a member that is passed over, so that no disk is filled."""
+        """1.1 GiB of zeros in 35 KB, in a member that is skipped, so no disk space is used."""
         data = io.BytesIO()
         with zstandard.ZstdCompressor(level=1).stream_writer(data, closefd=False) as stream:
             stream.write(header(name=b"bomb", size=1100 * MIB, typeflag=b"V"))
@@ -151,7 +151,7 @@ class TestAbundance:
         assert plan(made).entries["directory"] == 2002
 
     def test_folders_without_members(self) -> None:
-        """64 KiB of path, packed to nothing, make 32,000 directories."""
+        """64 KiB of path, compressed to almost nothing, make 32,000 directories."""
         parts = [
             part
             for number in range(20)
@@ -195,7 +195,7 @@ class TestAbundance:
         assert peak < 8 * MIB
 
     def test_a_deep_path_for_all_members(self) -> None:
-        """A global header may name one; it is looked for once."""
+        """A global header may set it for all members; it is looked up once."""
         path = b"d/" * 4000 + b"f"
         made = tree(pax({b"path": path}, b"g"), *[member(b"x")] * 3000)
         assert plan(made).entries["directory"] == 4002
@@ -249,7 +249,7 @@ class TestDamage:
         self._cut(EVERYTHING, 61, None)
 
     def _cut(self, parts: list[bytes], step: int, path: Path | None) -> None:
-        """An error, or the members before the cut and a note that there is no end mark."""
+        """Assert an error, or the members before the cut and a note on the missing end mark."""
         data = archive(*parts)
         ends = list(itertools.accumulate(map(len, parts)))
         for size in sorted({*range(1, len(data), step), *ends}):
@@ -295,7 +295,7 @@ class TestDamage:
         assert str(caught.value).isprintable()
 
 
-# -- by chance -----------------------------------------------------------------------------------
+# -- random input ----------------------------------------------------------------------------------
 
 LIMITS = Limits(
     members=2000, header_bytes=MIB, content_bytes=64 * MIB, expanded_bytes=8 * MIB, memory_bytes=MIB
@@ -304,7 +304,7 @@ SPEC = Spec(journal="none", free=0, block_size=1024)
 
 
 def read(data: bytes, folder: Path | None = None) -> None:
-    """Read ``data`` from memory, or from a file; a tree becomes an image, which e2fsck judges."""
+    """Read ``data`` from memory or a file; e2fsck judges the image of the resulting tree."""
     source: io.BytesIO | Path = io.BytesIO(data)
     if folder is not None:
         source = folder / "archive"
@@ -320,7 +320,7 @@ def read(data: bytes, folder: Path | None = None) -> None:
 
 
 def numbers(width: int) -> st.SearchStrategy[bytes]:
-    """What may stand in a numeric field."""
+    """Possible content of a numeric field."""
     return st.one_of(
         st.integers(0, 8 ** (width - 1) - 1).map(lambda value: b"%0*o\0" % (width - 1, value)),
         st.integers(0, 3000).map(lambda value: b"%o" % value),
@@ -332,7 +332,7 @@ def numbers(width: int) -> st.SearchStrategy[bytes]:
 
 
 def texts(width: int) -> st.SearchStrategy[bytes]:
-    """Names that meet each other often, and others."""
+    """Names that often collide, and others."""
     few = st.sampled_from([b"a", b"b", b"a/b", b"a/b/c", b"./", b"b/", b"lost+found", b"/a", b""])
     return st.one_of(few, few, st.binary(max_size=width))
 
@@ -361,7 +361,7 @@ KEYWORDS = [
 
 @st.composite
 def parts(draw: st.DrawFn) -> bytes:
-    """A member, mostly well formed, of any kind and with odd fields."""
+    """A member, mostly well formed, of any type and with odd fields."""
     shape = draw(st.integers(0, 9))
     if shape <= 1:
         records = draw(
@@ -415,7 +415,7 @@ def test_members_by_chance(
 @settings(FUZZ, max_examples=300)
 @given(st.data())
 def test_bytes_by_chance(data: st.DataObject) -> None:
-    """The archive of everything with bytes replaced, taken out and put in; checksums made right."""
+    """Bytes of the archive of everything are replaced, removed or inserted; checksums are fixed."""
     mutated = bytearray(ALL)
     for _ in range(data.draw(st.integers(1, 6))):
         position = data.draw(st.integers(0, len(mutated) - 1))
@@ -450,7 +450,7 @@ def test_compressed_bytes_by_chance(raw: bytes, name: str) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="this system has no /dev/zero")
 def test_a_device_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It begins as an empty archive does."""
+    """It begins like an empty archive."""
     monkeypatch.setattr(inputs, "AFTER_THE_END_MAX", 1 << 20)
     with pytest.raises(ArchiveError, match="continues for more than"):
         sources.tar("/dev/zero")

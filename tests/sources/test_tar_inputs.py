@@ -1,4 +1,4 @@
-"""Where an archive may come from: files, pipes, memory, other archives; four compressions."""
+"""Origins of archives: files, pipes, memory, other archives; with four compressions."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def image(tree: Tree) -> bytes:
 
 
 class Trickle(io.RawIOBase):
-    """Yields a few bytes at a time, as a slow pipe does."""
+    """Yields a few bytes at a time, like a slow pipe."""
 
     def __init__(self, data: bytes) -> None:
         self._inner = io.BytesIO(data)
@@ -161,7 +161,7 @@ class TestInputs:
         assert spool.read(6) == b"before"
 
     def test_the_same_image(self, name: str, tmp_path: Path, spool: BinaryIO) -> None:
-        """Content goes from the archive or the spool to the image inside the kernel."""
+        """The kernel copies the content from the archive or the spool into the image."""
         path = tmp_path / "archive"
         path.write_bytes(PACKED[name])
         tree = sources.tar(path, spool=spool)
@@ -247,7 +247,7 @@ class TestCompressed:
 
     @compressed
     def test_garbage_behind_it(self, name: str) -> None:
-        """As after a plain archive: passed over, and in the report."""
+        """As after a plain archive, it is skipped and reported."""
         for zeros, rest, size in (
             (0, b"garbage at the end", 18),
             (0, b"short", 5),
@@ -290,7 +290,7 @@ class TestCompressed:
                 tree = sources.tar(io.BytesIO(data))
             except (ArchiveError, LimitError):
                 continue
-            # What no checksum covers, such as the time in a gzip header.
+            # No checksum covers, for example, the time in a gzip header.
             check(tree)
 
     def test_a_frame_that_is_skipped(self) -> None:
@@ -299,7 +299,7 @@ class TestCompressed:
 
     @pytest.mark.parametrize("size", [0, 1, 2])
     def test_short_frames(self, size: int) -> None:
-        """A skippable frame may have 8 bytes, and an empty one 9."""
+        """A skippable frame may have 8 bytes, an empty one 9."""
         skipped = b"\x50\x2a\x4d\x18" + size.to_bytes(4, "little") + b"x" * size
         empty = zstandard.compress(b"")
         assert len(empty) == 9
@@ -430,7 +430,7 @@ with open(sys.argv[1], "w+b") as spool:
 
 
 def test_memory_does_not_grow_with_the_archive(tmp_path: Path) -> None:
-    """300 MiB of content from a pipe, with a spool: the process stays as it was."""
+    """300 MiB of content from a pipe, with a spool: the process does not grow."""
     script = """
 import io, resource, sys
 from ext4writer import sources, write_image

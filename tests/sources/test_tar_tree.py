@@ -1,4 +1,4 @@
-"""What a tree is where members repeat, replace, precede or contradict each other."""
+"""Trees of archives with members that repeat, replace, precede or contradict each other."""
 
 from __future__ import annotations
 
@@ -384,11 +384,11 @@ class TestThroughLinks:
                 parts.append(link(path, b"/".join(data.draw(paths))))
             else:
                 target = b"/".join(data.draw(paths))
-                # Not above the folder in which tar unpacks, which would be no root for it.
+                # Not above the folder in which tar unpacks: for tar that is not the root.
                 above = b"../" if b"/" in path and data.draw(st.booleans()) else b""
                 parts.append(symlink(path, above + target))
         with tempfile.TemporaryDirectory() as folder:
-            # Without -P links with ".." are made last, so that no path can go through them.
+            # Without -P, links with ".." are created last, so no path could traverse them.
             command = ["tar", "-xPf", "-", "-C", folder]
             done = tools.run(command, stdin=archive(*parts), check=False)
             try:
@@ -401,7 +401,7 @@ class TestThroughLinks:
 
 
 def outline(tree: Tree) -> dict[bytes, object]:
-    """Paths with what tells their nodes apart; of hard links, the first path."""
+    """Each path with what identifies its node: for hard links, the first path."""
     first: dict[Node, bytes] = {}
     found: dict[bytes, object] = {}
     for path, node in tree.walk():

@@ -1,4 +1,4 @@
-"""What is given to the library is taken where its meaning is plain, else refused by name."""
+"""Arguments of the library are accepted if their meaning is plain, and refused by name if not."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_attributes_and_paths_are_taken(make_image: MakeImage) -> None:
 
 
 def direct(**attributes: Any) -> Tree:
-    """A tree with a file whose attributes were set by hand."""
+    """A tree with a file whose attributes were assigned directly."""
     tree = Tree()
     tree.add("/file", RegularFile(BytesContent(b"")))
     for name, value in attributes.items():

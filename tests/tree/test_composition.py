@@ -1,4 +1,4 @@
-"""Trees laid over each other, moved, copied and filtered, against a model of plain mappings."""
+"""Trees overlaid, moved, copied and filtered, compared with a model of flat mappings."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def model_of(tree: Tree) -> Model:
 
 
 def grouped(model: Model) -> Model:
-    """``model`` with each group of links named by its first path."""
+    """``model`` with each group of hard links named by its first path."""
     first: dict[object, bytes] = {}
     return {
         path: (kind, mode, first.setdefault(more, path) if kind == "file" else more)
@@ -60,13 +60,13 @@ def grouped(model: Model) -> Model:
 
 
 def walk_key(path: bytes) -> tuple[object, ...]:
-    """Sorts paths as ``Tree.walk`` does: all names of a directory, then what is below them."""
+    """Sorts paths like ``Tree.walk``: all names of a directory, then what is below them."""
     names = path.split(b"/")[1:] if path != b"/" else []
     return (*(part for name in names[:-1] for part in (1, name)), 0, *names[-1:])
 
 
 def over(lower: Model, upper: Model, at: bytes = b"") -> Model:
-    """The rule of ``Tree.overlay``, said once more for flat mappings."""
+    """The rule of ``Tree.overlay``, stated again for flat mappings."""
     result = dict(lower)
     for path, (kind, mode, more) in upper.items():
         place = (at + path).rstrip(b"/") or b"/"
@@ -82,7 +82,7 @@ def over(lower: Model, upper: Model, at: bytes = b"") -> Model:
 
 @st.composite
 def trees(draw: st.DrawFn) -> Tree:
-    """Small trees whose paths often meet, with hard links and implied directories."""
+    """Small trees with many common paths, hard links and implied directories."""
     tree = Tree(Directory(draw(st.integers(0, 7)), implied=draw(st.booleans())))
     directories = [b""]
     files: list[bytes] = []
@@ -384,7 +384,7 @@ def test_one_image_from_every_kind_of_content(
 def test_a_slice_of_a_file_is_like_the_bytes(
     size: int, make_image: MakeImage, tmp_path: Path
 ) -> None:
-    """With holes of the host around it, and within."""
+    """With holes of the host around it and inside it."""
     data = b"".join(pieces(size)) + bytes(size)
     host = tmp_path / "host"
     with host.open("wb") as file:
@@ -410,7 +410,7 @@ def test_a_slice_of_a_file_is_like_the_bytes(
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_a_generator_has_the_holes_of_its_bytes(make_image: MakeImage, workers: int) -> None:
-    """Several threads copy what is larger than one of them takes at a time."""
+    """Several threads copy what is larger than one of them reads at a time."""
     parts = [b"start", bytes(1 << 20), b"middle" * 12_000_000, bytes((1 << 20) + 5)]
     size = sum(map(len, parts))
     images = []
@@ -467,7 +467,7 @@ TARGETS = [b"a", b"b", b"c", b"a/b", b"../a", b"..", b"/b", b"/a/c", b".", b"/",
 
 @st.composite
 def linked_trees(draw: st.DrawFn) -> Tree:
-    """Small trees of directories, files and links that may lead anywhere."""
+    """Small trees of directories, files and links with arbitrary targets."""
     tree = Tree(Directory(implied=draw(st.booleans())))
     directories = [b""]
     for _ in range(draw(st.integers(1, 9))):
@@ -520,7 +520,7 @@ def place_names(tree: Tree, way: list[Directory]) -> list[bytes]:
 
 
 def is_told(losses: list[Loss], path: bytes) -> bool:
-    """Whether a loss is of ``path`` or a directory above it, or names one in its text."""
+    """Whether a loss is for ``path`` or a directory above it, or its text names one of these."""
     names = path.split(b"/")
     above = [b"/".join(names[:depth]) for depth in range(2, len(names) + 1)]
     return any(
@@ -536,7 +536,7 @@ def test_what_was_reachable_stays_so_or_is_told(lower: Tree, upper: Tree, keep: 
     others = list(upper.walk())[1:]
     above = {node for _, node in others}
     lower.overlay(upper, copy=False, keep_directory_symlink=keep)
-    # A link that is replaced, and told, may have been on the way of other links.
+    # A link that is replaced, and reported, may have been part of other links' paths.
     link_is_gone = any(loss.what.startswith("the symbolic link to") for loss in lower.losses)
     for path, node in mine.items():
         now = lower[path] if path in lower else None  # noqa: SIM401 a Tree has no get
@@ -579,7 +579,7 @@ def test_an_overlay_does_not_depend_on_the_order_of_names(
 
 
 def of_what(tree: Tree, path: bytes) -> tuple[int, Node]:
-    """How many names of ``path`` stand in the tree, and the node of the last of them."""
+    """How many leading names of ``path`` exist in the tree, and the node of the last one."""
     node: Node = tree.root
     names = [name for name in path.split(b"/") if name]
     for depth, name in enumerate(names):
@@ -604,7 +604,7 @@ LOST = st.lists(
 def test_losses_stay_as_long_as_they_hold(
     tree: Tree, lost: list[bytes], overlays: list[tuple[Tree, list[bytes], str]]
 ) -> None:
-    """Those of what is replaced, and of a directory with other attributes, are gone."""
+    """Losses of replaced nodes, and of a directory that gets other attributes, are removed."""
     numbers = itertools.count(1)
 
     def losses(paths: list[bytes]) -> list[Loss]:
@@ -755,7 +755,7 @@ def test_what_is_replaced_by_another_kind_is_told() -> None:
     upper.file("/usr/lib", b"")
     upper.file("/lib", b"")
     upper.symlink("/run", "tmp")
-    upper.symlink("/file", "other")  # a link for a link is what overlays are for
+    upper.symlink("/file", "other")  # overlays are meant to replace links by links
     tree = merged_usr().overlay(upper)
     by = "of a later source"
     assert sorted((loss.path, loss.what) for loss in tree.losses) == [

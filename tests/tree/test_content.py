@@ -59,7 +59,7 @@ def pattern_bytes(runs: list[tuple[int, bool]]) -> bytes:
 def test_holes_follow_from_content(
     make_image: MakeImage, tmp_path: Path, hole_size: int, leading_hole: bool
 ) -> None:
-    """The host's own holes change nothing: sparse, dense and in memory give the same image."""
+    """The host's own holes do not matter: sparse, dense and in memory give the same image."""
     spec = Spec(hole_size=hole_size, leading_hole=leading_hole)
     images = []
     for form in ("memory", "dense", "sparse", "stream"):
@@ -106,7 +106,7 @@ def test_first_block_is_never_a_hole_unless_asked(make_image: MakeImage) -> None
     ids=["2G-1", "2G", "2G+1M", "43G", "129G", "15.9T"],
 )
 def test_large_sparse_files(make_image: MakeImage, tmp_path: Path, size: int) -> None:
-    """Data at the start, around the middle and at the very end; everything else is a hole."""
+    """Data at the start, in the middle and at the very end; the rest is a hole."""
     require_root()
     host = tmp_path / "host"
     marks = {0: b"start", size // 2 & ~4095: b"middle" * 4000, size - 7: b"the end"}
@@ -127,7 +127,7 @@ def test_large_sparse_files(make_image: MakeImage, tmp_path: Path, size: int) ->
 
 
 def alternating(blocks: int, block_size: int) -> bytes:
-    """``blocks`` blocks of data with a hole of one block after each."""
+    """``blocks`` blocks of data, each followed by a hole of one block."""
     return b"".join(
         (b"%09d" % number).ljust(block_size, b"+") + bytes(block_size) for number in range(blocks)
     )
@@ -153,7 +153,7 @@ def alternating(blocks: int, block_size: int) -> bytes:
     ],
 )
 def test_extent_trees(make_image: MakeImage, block_size: int, extents: int, depth: int) -> None:
-    """From the four extents that fit the inode to the first of depth three."""
+    """From the four extents that fit the inode to the first tree of depth three."""
     tree = Tree()
     tree.file("holey", alternating(extents, block_size))
     spec = Spec(block_size=block_size, hole_size=block_size, free=MIB)
@@ -167,7 +167,7 @@ def test_extent_trees(make_image: MakeImage, block_size: int, extents: int, dept
 
 
 class OneBlockExtents(LayoutPolicy):
-    """Every block of every file in a place of its own."""
+    """Makes each block of every file a separate extent."""
 
     name = "one-block extents"
     sequential = False
@@ -191,7 +191,7 @@ def test_policy_of_one_block_extents(make_image: MakeImage, blocks: int) -> None
 
 
 def test_files_are_in_one_piece(make_image: MakeImage) -> None:
-    """No file that fits between two superblock backups is cut, in more than one group."""
+    """Files that fit between two superblock backups are not split, in any of several groups."""
     tree = Tree()
     for number in range(60):
         tree.file(f"file-{number:03}", bytes([number + 1]) * (500_000 + 37_000 * number))
@@ -205,7 +205,7 @@ def test_files_are_in_one_piece(make_image: MakeImage) -> None:
 
 
 def test_exact_fit_cuts_files_instead_of_growing(make_image: MakeImage) -> None:
-    """With nothing free to pass over, the size stays the least and a few files are cut."""
+    """If no free blocks may be skipped, the size stays minimal and a few files are split."""
     tree = Tree()
     for number in range(4):
         tree.file(f"file-{number}", bytes([number + 1]) * (7 * MIB))

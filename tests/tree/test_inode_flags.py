@@ -1,4 +1,4 @@
-"""Inode flags and projects: from every kind of source into images, judged by chattr and lsattr."""
+"""Inode flags and project ids from every source, judged in images by chattr and lsattr."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def flags_of(made: Tree) -> dict[bytes, int]:
 
 
 def lsattr(*places: Path) -> list[int]:
-    """What lsattr shows of files and folders, as flags."""
+    """The flags that lsattr shows for files and folders."""
     letters = {flag.letter: flag.bit for flag in INODE_FLAGS}
     said = run([require("lsattr"), "-d", *map(str, places)]).stdout.splitlines()
     return [sum(letters.get(letter, 0) for letter in line.split()[0]) for line in said]
@@ -393,7 +393,7 @@ class TestTar:
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of a file system of mke2fs, with flags and projects that chattr has set."""
+    """A folder on a file system of mke2fs, with flags and projects set by chattr."""
     require_loop_mount()
     image = tmp_path_factory.mktemp("host") / "image"
     run([require("mke2fs"), "-q", "-t", "ext4", "-I", "256", str(image), "16M"])
@@ -406,7 +406,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         os.mkfifo(point / "d" / "pipe")
         for change, name in (("+id", "fixed"), ("+aS", "log"), ("+AD", "")):
             run([require("chattr"), change, str(point / "d" / name)])
-    # Kernels without quotas mount a file system with projects for reading alone.
+    # Kernels without quotas mount a file system with projects read-only.
     for request in ("feature project", "set_inode_field /d/mine projid 77"):
         run([require("debugfs"), "-w", "-R", request, str(image)])
     with mounted(image) as point:

@@ -1,4 +1,4 @@
-"""Losses are found again by path, whatever their number and however deep they lie."""
+"""Losses are looked up by path quickly, whatever their number and depth."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_what_is_below_is_gone(where: list[bytes], gone: set[bytes]) -> None:
 @settings(max_examples=200)
 @given(st.lists(paths), st.dictionaries(paths, st.sampled_from("dif")))
 def test_what_is_covered_is_gone(where: list[bytes], upper: dict[bytes, str]) -> None:
-    """A file covers all at and below it, a directory itself, an implied one nothing."""
+    """A file covers all at and below it, a directory only itself, an implied one nothing."""
     root = Directory(implied=upper.pop(b"/", "i") == "i")
     tree = Tree(root)
     for path in sorted(upper, key=len):

@@ -1,4 +1,4 @@
-"""Messages and reports are printable lines of bounded length, whatever names their sources have."""
+"""Messages and reports are printable lines of bounded length, whatever names they contain."""
 
 from __future__ import annotations
 

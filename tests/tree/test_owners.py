@@ -1,4 +1,4 @@
-"""4294967295 is no user and no group: refused by path, whatever brings it."""
+"""4294967295 is not a valid user or group: it is refused by path, whatever its origin."""
 
 from __future__ import annotations
 

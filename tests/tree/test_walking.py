@@ -1,4 +1,4 @@
-"""The one way through a tree: its order, and what may be changed on it."""
+"""The one traversal of trees: its order, and which changes are allowed during it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def trees(draw: st.DrawFn) -> Tree:
 
 
 def plainly(directory: Directory, prefix: bytes) -> list[tuple[bytes, Node]]:
-    """All below, a directory's names before what is below them."""
+    """Everything below, with the names of a directory before what is below them."""
     here = [(prefix + name, node) for name, node in sorted(directory.children.items())]
     for path, node in list(here):
         if isinstance(node, Directory):
@@ -47,7 +47,7 @@ def plainly(directory: Directory, prefix: bytes) -> list[tuple[bytes, Node]]:
 
 
 def depth_first(top: Directory, prefix: bytes) -> list[tuple[bytes, Node]]:
-    """Directories alone, each with all below it before the next."""
+    """Only directories, each with everything below it before the next."""
     found: list[tuple[bytes, Node]] = [(prefix, top)]
     for name, node in sorted(top.children.items()):
         if isinstance(node, Directory):

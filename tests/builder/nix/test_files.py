@@ -62,7 +62,7 @@ def test_a_database_that_nix_made_in_the_files(
 
 
 def test_a_store_path_that_is_in_both(closure: RealClosure, files: Path, out: Path) -> None:
-    """One that equals what is registered is taken, whatever its modes; another is refused."""
+    """One equal to the registered one, apart from modes, is accepted; any other is refused."""
     odd = object_named(closure, "-odd")
     store = files / "nix/store"
     store.mkdir(parents=True)
