@@ -241,6 +241,7 @@ class _Collector:
         kinds = array("H", [S_IFDIR] * len(nodes))
         add_node, add_kind = nodes.append, kinds.append
         next_search = NAMES_AT_ONCE
+        no_names: list[bytes] = []
         stack = [ROOT]
         while stack:
             if cancel is not None:
@@ -250,10 +251,15 @@ class _Collector:
             assert isinstance(directory, Directory)
             children = directory.children
             at = len(nodes)
-            names = sorted(children)
             directories.append(index)
-            all_names.append(names)
             firsts.append(at)
+            names = sorted(children)
+            if not names and index != ROOT:
+                # The fewer lists remain, the less often the garbage collector looks at all nodes.
+                all_names.append(no_names)
+                below_counts.append(0)
+                continue
+            all_names.append(names)
             is_root = index == ROOT and table.lost_and_found is not None
             taken = _without_lost_and_found(names) if is_root else names
             below: list[int] = []
