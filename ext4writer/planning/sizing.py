@@ -24,7 +24,7 @@ from .policy import LayoutPolicy
 from .solution import Solution
 from .spec import DEFAULT_FREE, IMAGE_UNIT, Spec, format_of
 from .system_files import SystemFile, SystemSizes, system_files, system_sizes
-from .system_files.resize_inode import reserved_gdt_blocks
+from .system_files.resize_inode import last_with_reserve, reserved_gdt_blocks
 
 # fs/ext4/super.c:ext4_calculate_resv_clusters: one in 50 clusters, which no user can allocate, so
 # that delayed allocation never fails.
@@ -231,7 +231,7 @@ def _fitted(
     for number in (*last, *range(groups - 1, least - 1, -1)):
         if number < groups and best is not None:
             break
-        for found in solutions(_of_groups(spec, fmt, inodes, number)):
+        for found in solutions(_of_groups(spec, fmt, inodes, number, floor)):
             if found.image_bytes > first.image_bytes:
                 break
             best = found
@@ -320,12 +320,14 @@ def _stretches(spec: Spec, fmt: Format, inodes: Inodes, floor: int) -> Iterator[
             # With as many inodes in each, more groups would exceed the maximum even further.
             groups = ceil_div(needed, inodes_each - unit)
             continue
-        yield from _of_groups(spec, fmt, inodes, groups)
+        yield from _of_groups(spec, fmt, inodes, groups, floor)
         groups += 1
 
 
-def _of_groups(spec: Spec, fmt: Format, inodes: Inodes, groups: int) -> Iterator[_Stretch]:
-    """Yield all sizes of ``groups`` groups, ascending."""
+def _of_groups(
+    spec: Spec, fmt: Format, inodes: Inodes, groups: int, floor: int
+) -> Iterator[_Stretch]:
+    """Yield all sizes of ``groups`` groups from ``floor`` blocks on, ascending."""
     limit = fmt.max_blocks
     per_group = _inodes_per_group(spec, fmt, inodes.needed(), groups)
     first = fmt.first_data_block + (groups - 1) * fmt.blocks_per_group
@@ -336,7 +338,7 @@ def _of_groups(spec: Spec, fmt: Format, inodes: Inodes, groups: int) -> Iterator
     _check_groups(_asking_most(spec), fmt, groups)
     if per_group > fmt.max_inodes_per_group:
         return
-    low = first + 1
+    low = max(first + 1, floor)
     while low <= end:
         reserved = _reserved_gdt_blocks(spec, fmt, low)
         sizes = system_sizes(spec, fmt, low, reserved)
@@ -374,6 +376,12 @@ def _last_alike(spec: Spec, fmt: Format, low: int, end: int, sizes: SystemSizes)
     high = end
     if alike(high):
         return high
+    # Most often it is the reserve that changes first.
+    likely = last_with_reserve(fmt, low, _grow_to_blocks(spec))
+    if low < likely < high and alike(likely):
+        low = likely
+        if not alike(low + 1):
+            return low
     while high - low > 1:
         middle = (low + high) // 2
         if alike(middle):

@@ -35,6 +35,10 @@ def max_reserved_gdt_blocks(fmt: Format) -> int:
     return fmt.block_size // BLOCK_NUMBER_BYTES
 
 
+GROWTH_FACTOR = 1024
+"""So many times as large can a file system become by default, as in mke2fs."""
+
+
 def reserved_gdt_blocks(
     fmt: Format, blocks_count: int, grow_to_blocks: int | None, at_least: int = 0
 ) -> int:
@@ -49,7 +53,7 @@ def reserved_gdt_blocks(
     present = fmt.gdt_blocks(fmt.groups_for(blocks_count))
     most = max_reserved_gdt_blocks(fmt)
     if grow_to_blocks is None:
-        target = max(min(blocks_count * 1024, MAX_32BIT_BLOCKS), at_least)
+        target = max(min(blocks_count * GROWTH_FACTOR, MAX_32BIT_BLOCKS), at_least)
         wanted = fmt.gdt_blocks(fmt.groups_for(target)) - present
         return max(0, min(wanted, most))
     wanted = fmt.gdt_blocks(fmt.groups_for(max(grow_to_blocks, blocks_count))) - present
@@ -62,6 +66,17 @@ def reserved_gdt_blocks(
             "with this block size; choose less, or larger blocks",
         )
     return wanted
+
+
+def last_with_reserve(fmt: Format, blocks_count: int, grow_to_blocks: int | None) -> int:
+    """Return the most blocks, in as many groups, for which as many are reserved.
+
+    It may be more where the reserve is at one of its limits.
+    """
+    factor = GROWTH_FACTOR if grow_to_blocks is None else 1
+    target = max(blocks_count * factor, grow_to_blocks or 0)
+    groups = fmt.gdt_blocks(fmt.groups_for(target)) * fmt.descs_per_block
+    return fmt.group_first_block(groups) // factor
 
 
 def resize_inode_file(fmt: Format, groups: int, reserved_gdt_blocks: int) -> SystemFile | None:
