@@ -10,7 +10,7 @@ from typing import TypeVar
 from .content import Content, FileId, id_at
 from .errors import OutputError, display_path
 from .nodes import IS_REGULAR
-from .output.opening import OutputLike, name_of, output_id, replaced_path
+from .output.opening import OutputLike, directories_above, name_of, output_id, replaced_path
 from .planning.layout import ImagePlan
 from .tree import RegularFile, Tree
 
@@ -63,12 +63,11 @@ def _check(
     found = output_id(output)
     if found is None:
         return
-    wanted, size = found
-    for identity in wanted:
-        if identity in inputs:
-            raise _refusal(output, f"the source {display_path(inputs[identity])}")
-    # The content of a replaced file remains under its other names.
-    replaced = None if is_part else replaced_path(output)
+    own, size = found
+    if inputs:
+        for identity in (own, *directories_above(output, own)):
+            if identity in inputs:
+                raise _refusal(output, f"the source {display_path(inputs[identity])}")
     asked: set[object] = set()
     for place, content in files(size):
         if content.within_file:
@@ -76,8 +75,11 @@ def _check(
             if container in asked:
                 continue
             asked.add(container)
-        if content.file_id() == wanted[0] and _is_at(content, replaced):
-            raise _refusal(output, f"the source of {display_path(path_of(place))}")
+        if content.file_id() == own:
+            # The content of a replaced file remains under its other names.
+            replaced = None if is_part else replaced_path(output)
+            if _is_at(content, replaced):
+                raise _refusal(output, f"the source of {display_path(path_of(place))}")
 
 
 def _refusal(output: OutputLike, what: str) -> OutputError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import stat
 from collections.abc import Iterator
 from itertools import count
@@ -185,13 +184,23 @@ class FileInPlace:
 
 def is_mount_point(path: bytes) -> bool:
     """Whether something is mounted on the file ``path``, which therefore cannot be replaced."""
+    if not hasattr(os, "O_PATH"):
+        return False  # not Linux
     try:
-        with open(b"/proc/self/mountinfo", "rb") as mounts:
-            points = {line.split(b" ", 5)[4] for line in mounts}
+        path = resolved(path)
+        return _mount_at(path) != _mount_at(os.path.split(path)[0] or b".")
     except OSError:
         return False
-    escaped = re.sub(rb"[ \\\t\n]", lambda found: b"\\%03o" % ord(found[0]), os.path.realpath(path))
-    return escaped in points
+
+
+def _mount_at(path: bytes) -> bytes:
+    """The number of the mount in which a file lies (proc(5), /proc/pid/fdinfo, "mnt_id")."""
+    fd = os.open(path, os.O_PATH | O_CLOEXEC)
+    try:
+        with open(b"/proc/self/fdinfo/%d" % fd, "rb", buffering=0) as info:
+            return info.read(4096).partition(b"mnt_id:")[2].split(b"\n")[0]
+    finally:
+        os.close(fd)
 
 
 def _create_in_place(path: bytes, flags: int, denied: OSError) -> int:

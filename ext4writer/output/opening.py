@@ -8,7 +8,7 @@ import io
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -204,7 +204,7 @@ def may_be_one_file(output: OutputLike, other: OutputLike) -> bool:
     if output is other:
         return True
     first, second = output_id(output), output_id(other)
-    if first is not None and second is not None and first[0][0] == second[0][0]:
+    if first is not None and second is not None and first[0] == second[0]:
         return True
     paths = [
         os.path.realpath(os.fsencode(each))
@@ -214,30 +214,32 @@ def may_be_one_file(output: OutputLike, other: OutputLike) -> bool:
     return len(paths) == 2 and paths[0] == paths[1]
 
 
-def output_id(output: OutputLike) -> tuple[list[FileId], int] | None:
-    """The identities and the size in bytes of an existing output; None if there is none yet.
-
-    The identities are those of the output itself and of the directories above it.
-    """
+def output_id(output: OutputLike) -> tuple[FileId, int] | None:
+    """The identity and the size in bytes of an existing output; None if there is none yet."""
     try:
-        path = os.fsencode(name_of(output))
         if isinstance(output, str | bytes | os.PathLike):
             status = os.stat(output)
         else:
+            os.fsencode(name_of(output))
             status = os.fstat(output.fileno())  # type: ignore[union-attr]
     except (OSError, ValueError, AttributeError, TypeError):
         return None
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
         return None
-    found = [file_id(status)]
-    if id_at(path) == found[0]:
-        path = os.path.realpath(path)
-        while os.path.split(path)[1]:
-            path = os.path.split(path)[0]
-            above = id_at(path)
-            if above is not None:
-                found.append(above)
-    return found, status.st_size
+    return file_id(status), status.st_size
+
+
+def directories_above(output: OutputLike, identity: FileId) -> Iterator[FileId]:
+    """Yield the identities of the directories above an output that lies at its path."""
+    path = os.fsencode(name_of(output))
+    if id_at(path) != identity:
+        return
+    path = os.path.realpath(path)
+    while os.path.split(path)[1]:
+        path = os.path.split(path)[0]
+        above = id_at(path)
+        if above is not None:
+            yield above
 
 
 def replaced_path(output: OutputLike) -> bytes | None:
