@@ -164,6 +164,7 @@ def checked(
 
     def decorated(function: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
         takes: dict[str, Take] = {}
+        defaults: dict[str, object] = function.__kwdefaults__ or {}
 
         @wraps(function)
         def call(*args: Arguments.args, **options: Arguments.kwargs) -> Answer:
@@ -174,7 +175,8 @@ def checked(
                 if name in takes:
                     given[at] = taken_argument(name, given[at], takes[name])
             for name, value in options.items():
-                if name in takes:
+                # What another function passes on is mostly its own default.
+                if name in takes and value is not defaults.get(name, takes):
                     options[name] = taken_argument(name, value, takes[name])
             try:
                 return function(*given, **options)

@@ -637,7 +637,7 @@ def _new_format(
 
 @lru_cache(maxsize=64)
 def _identified(fmt: Format, uuid: bytes, seed: int | None) -> Format:
-    return replace(fmt, uuid=uuid, checksum_seed=filesystem_seed(uuid) if seed is None else seed)
+    return _identical(fmt, uuid=uuid, checksum_seed=filesystem_seed(uuid) if seed is None else seed)
 
 
 @lru_cache(maxsize=64)
@@ -647,4 +647,11 @@ def _without(fmt: Format, names: tuple[str, ...]) -> Format:
 
 @lru_cache(maxsize=64)
 def _with_inodes(fmt: Format, inodes_per_group: int) -> Format:
-    return replace(fmt, inodes_per_group=inodes_per_group)
+    return _identical(fmt, inodes_per_group=inodes_per_group)
+
+
+def _identical(fmt: Format, **changes: object) -> Format:
+    """The same with changed fields of which nothing follows that was found once."""
+    changed: Format = object.__new__(Format)
+    vars(changed).update(vars(fmt), **changes)
+    return changed

@@ -252,7 +252,7 @@ def _plan(
         if orphans is not None:
             orphans = orphans.without_file()
             table.unnamed += tuple(ino for ino, _ in orphans.deleted)
-    fmt = fmt.with_uuid(volume_uuid.bytes).with_inodes(solution.geometry.inodes_per_group)
+    fmt = fmt.with_inodes(solution.geometry.inodes_per_group).with_uuid(volume_uuid.bytes)
     solution = solution._replace(geometry=solution.geometry._replace(format=fmt))
     losses += _left_out(spec, solution)
     space = solution.space()
