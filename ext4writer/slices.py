@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from itertools import accumulate
@@ -32,6 +32,13 @@ from .content import (
 from .errors import DeclaredSizeError, SourceChangedError, SourceError
 from .forked import NEVER, next_generation
 from .spans import Span
+
+IOV_MAX = 1024
+"""The most buffers that one call of preadv(2) fills (UIO_MAXIOV of the kernel)."""
+MOST_SKIPPED = 4096
+"""Bytes between two slices that are read, too, rather than calling again: a header of an archive
+and what fills up its blocks."""
+_skipped = memoryview(bytearray(MOST_SKIPPED))
 
 
 class HeldFile:
@@ -100,6 +107,23 @@ class HeldFile:
         except OSError as error:
             raise SourceError(self.path, f"cannot be read: {error.strerror}") from error
         return done
+
+    def read_scattered(self, views: Sequence[memoryview], offset: int) -> None:
+        """Fill ``views``, at most ``IOV_MAX``, one after the other from byte ``offset``.
+
+        Raises :class:`SourceError` if that fails, and :class:`SourceChangedError` if the file ends
+        before.
+        """
+        if hasattr(os, "preadv"):
+            try:
+                if os.preadv(self.fd, views, offset) == sum(map(len, views)):
+                    return
+            except OSError as error:
+                raise SourceError(self.path, f"cannot be read: {error.strerror}") from error
+        for view in views:
+            if self.read_into(view, offset) != len(view):
+                raise _ends_early(self)
+            offset += len(view)
 
     def check_unchanged(self) -> None:
         """Raise :class:`SourceChangedError` if the file has changed.
@@ -170,19 +194,30 @@ class FileSliceContent(Content):
 
     @classmethod
     def read_side_by_side(cls, packed: Any, buffer: memoryview, block_size: int) -> int:
-        """Read like any content, but check a file once, after all its neighbouring slices."""
-        start = end = 0
+        """Read like any content, but with one call for neighbouring slices.
+
+        A file is checked once, after all its slices.
+        """
+        start = end = first = position = 0
         last: HeldFile | None = None
+        views: list[memoryview] = []
         for content in cls.unpacked(packed):
-            if content.file is not last:
-                if last is not None:
-                    last.check_unchanged()
-                last = content.file
             buffer[end:start] = bytes(start - end)
             end = start + content.size
-            content._read(buffer[start:end])
+            gap = content.offset - position
+            if content.file is not last or not 0 <= gap <= MOST_SKIPPED or len(views) + 2 > IOV_MAX:
+                if last is not None:
+                    last.read_scattered(views, first)
+                    if content.file is not last:
+                        last.check_unchanged()
+                last, first, views = content.file, content.offset, []
+            elif gap:
+                views.append(_skipped[:gap])
+            views.append(buffer[start:end])
+            position = content.offset + content.size
             start = -(-end // block_size) * block_size
         if last is not None:
+            last.read_scattered(views, first)
             last.check_unchanged()
         return end
 
