@@ -29,7 +29,7 @@ from tests.planning.test_sizing import STEP, assert_nothing_smaller
 
 WRITTEN = [row.name for row in FEATURES if row.support == "write"]
 CANDIDATES = 60
-"""Sets of which the best one is taken."""
+"""The number of candidate sets from which the best one is chosen."""
 
 
 def may_be(names: Iterable[str]) -> bool:
@@ -202,8 +202,9 @@ OPTIONS: dict[str, tuple[str, Callable[[int], dict[str, Any]]]] = {
     "lost_and_found": ("", lambda block: {"lost_and_found": False}),
     "policy": ("", lambda block: {"policy": "random:7"}),
 }
-"""Options of every sort that change what an image is made of: the feature that each needs, and its
-value for a size of blocks."""
+"""Options of every kind that affect the layout: the feature that each needs, and its value as a
+function of the block size.
+"""
 
 
 def with_options(words: Iterable[str], block_size: int = 4096) -> Spec:

@@ -18,7 +18,7 @@ from ext4writer.planning.random_features import TOGGLED
 from tests.makers.compatibility_update import YES, Row, room, verdict, write
 
 QUICK = (GRUB, SEVEN_ZIP, DEBUGFS, FUSE2FS, DISSECT)
-"""Readers that need less than a second, the most particular ones first."""
+"""Readers that need less than a second, the strictest ones first."""
 ASKED = 3
 
 SIZES = {

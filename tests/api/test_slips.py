@@ -46,7 +46,7 @@ from ext4writer.errors import one_line
 from tests.makers import containers
 
 HALF = "\ud800"
-"""Half of a surrogate pair, which no bytes stand for."""
+"""Half of a surrogate pair, which encodes to no bytes."""
 WRONG: tuple[Any, ...] = (5, "x", b"x", None, object(), -1, 1.5, [], {}, HALF, True)
 
 MODULES = (
@@ -69,9 +69,9 @@ MODULES = (
 class Call(NamedTuple):
     function: Callable[..., Any]
     valid: Mapping[str, Any] = {}
-    """Arguments with which it works; those that it has defaults for may be left out."""
+    """Valid arguments; those with defaults may be omitted."""
     own: tuple[str, ...] = ()
-    """Further keywords, which its signature only sums up."""
+    """Further keywords, which are not listed in its signature."""
 
 
 def small() -> Tree:
@@ -409,7 +409,7 @@ def closed(make: Callable[..., Any]) -> Callable[..., None]:
 
 
 HOOKS = ("Content", "LayoutPolicy")
-"""Classes whose methods the library calls, and callers may write."""
+"""Base classes whose methods the library calls, and callers may implement."""
 OTHERS = {
     # What only the library creates, for callers to read.
     *("Closure", "ContainerImage", "Difference", "ImageConfig", "ImageReport", "PathInfo"),
@@ -431,9 +431,9 @@ OTHERS = {
     *("FileReader.readinto", "FileReader.seek", "VirtualImage.readinto", "VirtualImage.seek"),
     *("VirtualImage.preadinto", "VirtualImage.read", "VirtualImage.write"),
 }
-"""What is not called with values of a caller, and why."""
+"""Names that are not called with a caller's values, and why."""
 PYTHON = re.compile(r"'\w+' object|not supported between|unhashable|codec can't|argument must")
-"""Words of Python's own errors."""
+"""Phrases of Python's own errors."""
 
 
 def public() -> Iterator[str]:
@@ -494,7 +494,7 @@ def use(value: Any) -> None:
 
 
 ARGUMENT_ERRORS = (SpecError, TreeError, SourceError, OutputError)
-"""The others are about what an image or a plan holds."""
+"""The other errors are about the content of an image or a plan."""
 
 
 def names_it(text: str, parameter: str, wrong: object) -> bool:
@@ -538,7 +538,7 @@ def test_a_wrong_argument_is_one_line_that_names_it(name: str, prepared: Prepare
 
 UNKNOWN = "procesess"
 CALLED_A_LOT = ("BytesContent", "Image.number", "Image.try_")
-"""Python's own words for an unknown keyword, which names it and the function, are enough here."""
+"""For these, Python's message for an unknown keyword suffices: it names keyword and function."""
 
 
 @pytest.mark.parametrize("name", sorted(set(public()) - OTHERS))

@@ -184,7 +184,7 @@ NEEDED = {
     "orphan_file_size": "orphan_file",
     "verity_block_size": "verity",
 }
-"""The features with which options of numbers mean something."""
+"""The features that make numeric options meaningful."""
 
 
 def answer(*arguments: str) -> str:

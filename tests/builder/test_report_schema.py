@@ -22,7 +22,7 @@ SCHEMA = json.loads((ROOT / "docs" / "report.schema.json").read_text())
 PAGE = (ROOT / "docs" / "report.md").read_text()
 
 OF_BUILD = {"base", "dm_verity", "part"}
-"""What only options of ``build`` bring."""
+"""Keys that appear only with options of ``build``."""
 
 check = fastjsonschema.compile(SCHEMA)
 

@@ -1,4 +1,4 @@
-"""Each corruption of the catalogue gives exactly its codes, with the e2fsck that is installed."""
+"""Each corruption of the catalogue causes exactly its codes, with the installed e2fsck."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from tests.makers.catalogue_update import checked, logged, mounted
 pytestmark = pytest.mark.damaged
 
 ASKED_RELEASE = "1.47.0"
-"""The e2fsck whose answers are written down."""
+"""The release of e2fsck that gave the recorded answers."""
 
 SAMPLE = 8
-"""One case in this number is asked in every run."""
+"""Every run judges one in this number of cases."""
 
 UNLIKE = {
     # Times in the future depend on the clock of the host that checks.
     *("sb-mount-tomorrow", "sb-mount-in-future", "sb-write-tomorrow", "sb-write-in-future"),
-    # e2fsck refuses these with its exit status, and logs no problem.
+    # e2fsck refuses these by its exit status, and logs no problem.
     *("sb-unknown-incompat", "sb-unknown-ro-compat", "sb-encoding", "mmp-fsck", "jr-external"),
-    # e2fsck forgets that the kernel met errors.
+    # e2fsck ignores that the kernel met errors.
     "jr-errno",
     # The inode can hold the time; e2fsck offers to change it, and ends with 0.
     "inode-time-far",
-    # The checker reads the list of bad blocks as what it is, whatever its flags say.
+    # The checker treats the list of bad blocks as such, whatever its flags are.
     "bad-blocks-invalid",
 }
-"""Cases of which e2fsck and the checker of this library may not agree whether they are clean."""
+"""Cases for which e2fsck and our checker may disagree on whether they are clean."""
 
 
 def release() -> str:
@@ -76,7 +76,7 @@ def ask(case: Case, folder: Path) -> None:
         if exact:
             assert found == expected, f"{case.name} {option}"
         elif HANGS not in found:
-            # Another release may find more; it finds something where this one does.
+            # Another release may find more; it finds something wherever this one does.
             assert bool(found) or not expected
 
 
@@ -91,7 +91,7 @@ def test_each_case_gives_its_codes(part: int, tmp_path: Path) -> None:
 
 @pytest.mark.qemu
 def test_a_kernel_does_what_is_told(tmp_path: Path) -> None:
-    """One boot mounts a part of the images, in a guest that may break."""
+    """One boot mounts some of the images, in a guest that may crash."""
     cases = CASES[3::30]
     found = mounted(cases, tmp_path)
     assert set(found) == {case.name for case in cases}

@@ -1,4 +1,4 @@
-"""Any field of any image is changed by name, with checksums right, stale or wrong."""
+"""Any field of any image is changed by name, with right, stale or wrong checksums."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def image(features: str = "") -> bytes:
 
 
 def value(data: bytes, text: str) -> int | bytes | list[int]:
-    """One field as ``patch`` leaves it, taken from what a function is given."""
+    """The value of a field as ``patch`` passes it to a function."""
     seen: list[int | bytes] = []
 
     def look(old: int | bytes) -> int | bytes:
@@ -114,7 +114,7 @@ def test_a_value_is_what_the_grammar_says(
         return
     place = f"{named.record}[{named.index}]" + (f".{named.field}" if named.field else "")
     if "rec_len" in change or "inode=" in change or "flags" in change or "0x438" in change:
-        return  # what it names is no longer found through it
+        return  # its object is no longer found through it
     assert value(after, place) == expected
     assert field in place
 
@@ -224,7 +224,7 @@ def test_a_function_that_fails_is_told_with_its_cause() -> None:
 
 
 class Odd(int):
-    """A number that fails where it is compared or cut."""
+    """A number that fails when it is compared or truncated."""
 
     def _fail(self, *_: object) -> bool:
         raise ZeroDivisionError
@@ -393,7 +393,7 @@ INDEXES = (
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_any_override_changes_what_it_names_or_is_told(data: st.DataObject) -> None:
-    """Of every base, record, field, word and operator: never a crash, and never another size."""
+    """For every base, record, field, word and operator: no crash, and the size is unchanged."""
     base = data.draw(st.sampled_from(BASES)).image()
     with open_image(base) as opened:
         records = Locator(opened, len(base)).records

@@ -1,7 +1,7 @@
 """Every checksum is right after a mutation: e2fsck finds none wrong, on images of all kinds.
 
-A changed UUID is a change of every seed, so that an image is clean again only if all its checksums
-were made anew.
+A new UUID changes every seed, so an image is clean again only if all its checksums have been
+recomputed.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ CHECKSUMS = {
     *("0x01006a", "0x01006c", "0x020049", "0x02004a", "0x02004c", "0x02004d", "0x05001a"),
     "0x05001b",
 }
-"""The codes of e2fsck/problem.h that find a checksum or a hash wrong."""
+"""The codes of e2fsck/problem.h for a wrong checksum or hash."""
 
 CHAIN_BROKEN = "0x02004c"
-"""No tail is found where rec_len leads; no checksum can mend that."""
+"""rec_len does not lead to a tail; no checksum can correct that."""
 
 SUPERBLOCK_GIVEN_UP = {"0x000004", "0x000044", "0x000045"}
-"""e2fsck goes on with a backup, or with counts that it has corrected."""
+"""e2fsck continues with a backup, or with corrected counts."""
 
 SMALL = ("-b", "1024", "-N", "32", "-O", "^has_journal,^resize_inode")
 
@@ -147,8 +147,8 @@ def test_images_of_ours_stay_as_they_are(features: str, tmp_path: Path) -> None:
 
 
 def test_a_value_that_begins_behind_the_end_of_its_list_stays_as_it_is(tmp_path: Path) -> None:
-    # The end of a list has four bytes of its own. A value of the longest size begins right there,
-    # with the number of an inode here, at the place of e_value_inum.
+    # The end of a list takes four bytes. A value of the maximum size begins right after, at the
+    # position of e_value_inum, which is the number of an inode here.
     tree = Tree()
     tree.directory("/d")
     for number in range(3):
@@ -182,7 +182,7 @@ def test_an_image_that_the_kernel_wrote_stays_as_it_is(
 @pytest.mark.parametrize("wide", ["64bit", "^64bit"])
 @pytest.mark.parametrize("version", ["2", "3"])
 def test_a_log_is_sealed(version: str, wide: str, tmp_path: Path) -> None:
-    """What is to be replayed is, with the byte that was changed in the log."""
+    """What is to be replayed is replayed, including the byte that was changed in the log."""
     path, source = tmp_path / "image", tmp_path / "source"
     run(["mke2fs", "-q", "-F", "-t", "ext4", "-b", "1024", "-O", wide, path, "8M"])
     content = random.Random(version).randbytes(3072)
@@ -210,7 +210,7 @@ def test_a_log_is_sealed(version: str, wide: str, tmp_path: Path) -> None:
 def test_what_a_replay_will_write_is_sealed_in_the_log(
     made: Callable[[str], bytes], tmp_path: Path
 ) -> None:
-    """A copy of a mounted image, whose last transactions are in the journal alone."""
+    """A copy of a mounted image, with its last transactions only in the journal."""
     path, copy = tmp_path / "image", tmp_path / "copy"
     path.write_bytes(made("journal"))
     with mounted(path, rw=True) as root:
@@ -228,7 +228,7 @@ def test_what_a_replay_will_write_is_sealed_in_the_log(
     copy.write_bytes(reseal(image.replace(uuid, bytes(range(16)))))
     assert not set(e2fsck(copy, "-y").problems) & CHECKSUMS
     for at in (*places[:2], *places[-2:]):
-        # The name of a file, in the log and in its place.
+        # The name of a file, in the log and in its block.
         changed = bytearray(image)
         changed[at + image[at : at + 1024].index(tag)] = ord("F")
         copy.write_bytes(reseal(changed))
@@ -246,7 +246,7 @@ def test_what_a_kernel_left_after_a_crash_stays_as_it_is(kind: str, tmp_path: Pa
 @pytest.mark.root
 @pytest.mark.damaged
 def test_fast_commits_are_sealed(tmp_path: Path) -> None:
-    """A tag that changed is read through once it is sealed, and all that come after it."""
+    """A changed tag is read once it is sealed, and so are all tags after it."""
     image = fast_commits(tmp_path / "image").read_bytes()
     assert reseal(image) == image
 
@@ -264,7 +264,7 @@ def test_fast_commits_are_sealed(tmp_path: Path) -> None:
 
 @pytest.mark.damaged
 def test_a_checksum_that_covers_itself_is_solved_for(tmp_path: Path) -> None:
-    """Where an index counts more entries than it has room for, they reach over its tail."""
+    """If an index counts more entries than fit, they extend over its checksum."""
     tree, right = Tree(), bytearray()
     for number in range(300):
         tree.file(f"/names/{number:060}", b"", parents=True)
@@ -284,7 +284,7 @@ def test_a_checksum_that_covers_itself_is_solved_for(tmp_path: Path) -> None:
         assert "0x02003d" in found  # e2fsck/problem.h:PR_2_HTREE_BAD_LIMIT
         assert reseal(sealed) == sealed == reseal(image, [limit_at])
         solved += is_solved
-    assert solved > 0  # some have none that is right
+    assert solved > 0  # some have no valid solution
 
 
 MUTATED = ("small", "small inodes", "inline_data", "ea_inode", "orphan_file", "mmp", "meta_bg")
@@ -333,7 +333,7 @@ def test_any_bytes_take_no_longer_than_their_number_allows(made: Callable[[str],
 
 
 def sealed_zeros() -> bytes:
-    """The checksum over a superblock of zeros."""
+    """The checksum of a superblock of zeros."""
     return reseal(bytes(2048))[-4:]
 
 

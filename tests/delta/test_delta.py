@@ -1,4 +1,4 @@
-"""Images that lie as an earlier one lies: what may differ, and what e2fsck and the kernel say."""
+"""Images laid out like an earlier one: which blocks differ, and what e2fsck and the kernel find."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def blocks_of(data: bytes, size: int) -> list[bytes]:
 
 
 def counted(old: bytes, new: bytes, size: int) -> tuple[int, int]:
-    """How many blocks of ``new`` hold something else than in ``old``, and something new."""
+    """How many blocks of ``new`` differ from ``old``, and how many have new content."""
     before, after = blocks_of(old, size), blocks_of(new, size)
     known = set(before)
     before += [bytes(size)] * (len(after) - len(before))
@@ -263,7 +263,7 @@ def edit(chance: random.Random, entries: Entries, links: dict[str, str]) -> None
 
 
 def tables(layout: Layout) -> int:
-    """At least the blocks of inode tables and bitmaps: no group here has less than 1024 blocks."""
+    """A lower bound of the blocks of inode tables and bitmaps: groups have 1024 blocks or more."""
     of_inodes = ceil_div(layout.inodes_count * layout.spec.inode_size, layout.block_size)
     return of_inodes + 3 * ceil_div(layout.blocks_count, 1024)
 
@@ -290,7 +290,7 @@ CHAINS: tuple[dict[str, Any], ...] = (
 def test_any_chain_of_states(
     tmp_path: Path, seed: int, options: dict[str, Any], free: int | None, scattered: bool
 ) -> None:
-    """Each image is the base of the next one; the first one may lie as no other does."""
+    """Each image is the base of the next one; the first may have any layout."""
     chance, path = random.Random(seed), tmp_path / "image"
     entries: Entries = {}
     links: dict[str, str] = {}
@@ -306,7 +306,7 @@ def test_any_chain_of_states(
         assert after.entries == plan(tree, spec).entries
         found = difference(after, before)
         if after.size_bytes == before.size_bytes and not options.get("dedupe"):
-            # Tables and bitmaps that a policy had put elsewhere come back to their usual places.
+            # Tables and bitmaps that a policy had moved return to their usual positions.
             moved = tables(before) if before.spec.policy is not None else 0
             assert found.differing <= 1.05 * found.new + 8 + moved
         before = after
@@ -338,7 +338,7 @@ def test_what_cannot_be_a_base(tmp_path: Path) -> None:
         write_layout(small, tmp_path / name)
         with pytest.raises(ImageError, match=problem):
             plan(tree, base=tmp_path / name)
-    # A fixed VHD is the image, and a footer behind it.
+    # A fixed VHD is the image followed by a footer.
     for name in ("a.vhd", "a.qcow2"):
         write_layout(small, tmp_path / name)
         assert plan(tree, base=tmp_path / name).uuid == small.uuid

@@ -1,4 +1,4 @@
-"""Many workers make the image that one makes."""
+"""Many workers write the same image as one."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def processes() -> ProcessPoolExecutor:
 
 
 class Here(Executor):
-    """Does each task at once, or fails as it is told."""
+    """Runs each task immediately, or fails as requested."""
 
     def __init__(self, failing: dict[int, int] | None = None) -> None:
         self.failing = dict(failing or {})
@@ -138,15 +138,15 @@ def test_what_is_there_is_not_made_twice(plan: Path, expected: bytes, tmp_path: 
 
 
 def test_a_worker_that_is_killed(plan: Path, expected: bytes, tmp_path: Path) -> None:
-    """A process pool breaks then, and another one takes over."""
+    """The process pool breaks, and another one takes over."""
     image, pools = tmp_path / "image", []
 
     def pool() -> ProcessPoolExecutor:
         made = processes()
         pools.append(made)
         if len(pools) == 1:
-            # Both are at work first: a process that starts while a pool of Python 3.11 notices
-            # that it is broken is waited for without end.
+            # Wait until both work: Python 3.11 hangs if a process starts while its pool notices
+            # that it is broken.
             list(made.map(time.sleep, [0.5, 0.5]))
             assert len(made._processes) == 2
             for pid in list(made._processes):
@@ -187,7 +187,7 @@ def test_numbers_that_cannot_be(plan: Path, tmp_path: Path) -> None:
 
 
 def test_a_plan_that_was_saved_again_is_read_again(plan: Path, tmp_path: Path) -> None:
-    """Workers keep the plan of their last part, and know it by more than its path."""
+    """Workers keep the plan of their last part, and identify it by more than its path."""
     image = tmp_path / "image"
     for text in (b"one", b"two"):
         tree = ext4writer.Tree()
@@ -210,7 +210,7 @@ def test_a_link_is_followed(plan: Path, expected: bytes, tmp_path: Path) -> None
 
 
 def test_files_of_others_stay(plan: Path, tmp_path: Path) -> None:
-    """Neither the file of the parts nor their record is put in the place of something else."""
+    """Neither the file of the parts nor their record replaces an unrelated file."""
     before = plan.read_bytes()
     for name in ("image.partial", "image.parts"):
         (tmp_path / name).write_bytes(b"of another kind")
@@ -237,17 +237,17 @@ def test_what_stopped_before_its_first_part_goes_on(
 
 
 class Broken(Executor):
-    """Takes nothing."""
+    """Breaks on every task."""
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         raise BrokenExecutor("a worker died")
 
 
 class NoExecutor:
-    """As Dask's client, which is none."""
+    """Like Dask's client, which is not an executor."""
 
     def submit(self) -> None:
-        """Of another kind."""
+        """Has another signature."""
 
 
 def test_executors_that_are_none(plan: Path, tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_nothing_is_left_of_what_could_not_begin(plan: Path, tmp_path: Path) -> 
 
 
 class Inside(Here):
-    """Calls something else in the middle of the work."""
+    """Calls a function in the middle of the work."""
 
     def __init__(self, call: Callable[[], object]) -> None:
         super().__init__()
@@ -321,7 +321,7 @@ write_parts(sys.argv[1], sys.argv[2], Sleeping(), parts=3)
 
 
 def test_a_dead_process_holds_nothing(plan: Path, expected: bytes, tmp_path: Path) -> None:
-    """Not even if a worker that it forked is still there."""
+    """This holds even if a worker that it forked is still alive."""
     image = tmp_path / "image"
     command = [sys.executable, "-c", HOLDING, str(plan), str(image)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -353,7 +353,7 @@ def test_a_record_that_was_cut_off(plan: Path, expected: bytes, tmp_path: Path, 
             "nothing": b"",
         }[left]
     )
-    if left == "nothing":  # then it is not known that the file of the parts is one of ours
+    if left == "nothing":  # then nothing shows that the file of the parts is ours
         with pytest.raises(OutputError, match="in the way"):
             write_parts(plan, image, Here(), parts=5)
         (tmp_path / "image.partial").unlink()
@@ -364,7 +364,7 @@ def test_a_record_that_was_cut_off(plan: Path, expected: bytes, tmp_path: Path, 
 
 
 def test_a_record_of_another_image(plan: Path, folder: Path, tmp_path: Path) -> None:
-    """It is not forgotten for a new one; but a new plan of the same image begins again."""
+    """It is not discarded for a new one; but a new plan of the same image starts over."""
     image, record = tmp_path / "image", tmp_path / "record"
     with pytest.raises(PartsError):
         write_parts(plan, image, Here({2: 3}), parts=3, record=record)
@@ -381,7 +381,7 @@ def test_a_record_of_another_image(plan: Path, folder: Path, tmp_path: Path) -> 
 
 
 def test_no_task_runs_on_after_the_call(plan: Path, tmp_path: Path) -> None:
-    """It would write into what the next call makes."""
+    """Otherwise it would write into the output of the next call."""
     image, running = tmp_path / "image", threading.Event()
     ended = []
 
@@ -404,7 +404,7 @@ def test_no_task_runs_on_after_the_call(plan: Path, tmp_path: Path) -> None:
         assert ended == [2]
 
 
-# -- engines and stores of others ------------------------------------------------------------------
+# -- other engines and stores ----------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -477,7 +477,7 @@ def test_a_multipart_upload(folder: Path, tmp_path: Path, s3: dict[str, Any]) ->
 
 
 def test_an_upload_that_s3_has_dropped(folder: Path, tmp_path: Path, s3: dict[str, Any]) -> None:
-    """Another one is begun; a part that is gone or another one is made again."""
+    """Another one is begun; parts that are missing or different are written again."""
     import s3fs
 
     (folder / "large").write_bytes(random.Random(1).randbytes(24 * MIB))
@@ -509,7 +509,7 @@ def test_an_upload_that_s3_has_dropped(folder: Path, tmp_path: Path, s3: dict[st
     store.invalidate_cache()
     with store.open("images/root.img", "rb") as file, layout.open() as image:
         assert hashlib.sha256(file.read()).digest() == hashlib.sha256(image.readall()).digest()
-    # What an earlier plan began is not left there to be paid for.
+    # What an earlier plan began is removed, because S3 charges for it.
     with pytest.raises(PartsError):
         write_parts(plan, url, Here({1: 9}), parts=2, options=s3)
     [earlier] = uploads()
@@ -535,7 +535,7 @@ def test_an_image_that_is_too_large_for_s3() -> None:
 
 
 def test_parts_of_two_plans_in_one_store(plan: Path, expected: bytes, folder: Path) -> None:
-    """Neither takes the parts of the other for its own, and what is damaged is not joined."""
+    """Neither uses the parts of the other, and damaged parts are not joined."""
     require_importable("fsspec", "fsspec")
     import fsspec
 

@@ -1,7 +1,7 @@
-"""What two workers of Dask do while one of them is killed; run by tests as a process of its own.
+"""Runs work on two Dask workers and kills one of them; tests run this file as a separate process.
 
-``distributed`` changes what pickle does in a whole interpreter, and leaves processes of its own, so
-no test imports it.
+No test imports ``distributed``: it changes how pickle works in the entire interpreter, and leaves
+processes behind.
 
     python -m tests.distributed.with_dask parts PLAN IMAGE
     python -m tests.distributed.with_dask campaign FOLDER SEEDS
@@ -23,7 +23,7 @@ from tests.judges.tools import require_importable
 
 
 def run_with_dask(*arguments: object) -> str:
-    """Run this file with ``arguments``, and return what it prints."""
+    """Run this file with ``arguments``, and return its output."""
     require_importable("distributed", "distributed")
     done = subprocess.run(
         [sys.executable, "-m", __name__, *map(str, arguments)],
@@ -38,7 +38,7 @@ def run_with_dask(*arguments: object) -> str:
 
 @contextmanager
 def two_workers() -> Iterator[tuple[Executor, Callable[[], None]]]:
-    """An executor of two processes on the loopback interface, and what kills one of them."""
+    """An executor of two processes on the loopback interface, and a function that kills one."""
     from distributed import Client, LocalCluster
 
     with (

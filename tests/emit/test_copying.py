@@ -1,4 +1,4 @@
-"""Content in the image: equal bytes on every way there, and errors that name the file."""
+"""Content in the image: equal bytes by every copying method, and errors with the file's name."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def payload(size: int, seed: int = 0) -> bytes:
 def laid_out(
     contents: list[Content], gap_after: Callable[[int], int] = lambda _: 0
 ) -> list[CopyJob]:
-    """One job for each content, one after the other, ``gap_after(n)`` blocks after the n-th."""
+    """One job per content, in sequence, with ``gap_after(n)`` blocks after the n-th."""
     jobs = []
     offset = BLOCK
     for number, content in enumerate(contents):
@@ -89,7 +89,7 @@ def expected_image(jobs: list[CopyJob], pieces: list[tuple[int, bytes]]) -> byte
 
 
 class Pipe(io.RawIOBase):
-    """A stream that keeps what it gets."""
+    """A stream that keeps what it receives."""
 
     def __init__(self) -> None:
         self.taken = bytearray()
@@ -106,7 +106,7 @@ POOLS: dict[str, dict[str, int]] = {"alone": {}, "threads": {"workers": 3}, "pro
 
 
 def copy(sink: Sink, pieces: Any, jobs: Any, pool: str = "alone", **options: Any) -> None:
-    """Write to ``sink`` with ``pool``, as far as it takes more than one."""
+    """Write to ``sink`` with ``pool``, if the sink supports more than one worker."""
     if sink.ascending:
         write_ascending(sink, pieces, jobs, cluster_size=BLOCK, **options)
     elif pool == "processes" and (image := sink.shared()) is not None:
@@ -120,7 +120,7 @@ def copy(sink: Sink, pieces: Any, jobs: Any, pool: str = "alone", **options: Any
 def written(
     kind: str, jobs: list[CopyJob], pieces: list[tuple[int, bytes]], folder: Path, **options: Any
 ) -> bytes:
-    """Copy into an output of ``kind`` and return what it holds then."""
+    """Copy into an output of ``kind`` and return its final content."""
     memory, pipe, file, path = bytearray(), Pipe(), io.BytesIO(), folder / "image"
     output: Any = {"memory": memory, "pipe": pipe, "object": file, "path": path}[kind]
     sink = open_sink(output, end_of(jobs))
@@ -133,7 +133,7 @@ def written(
 
 @pytest.fixture
 def contents(tmp_path: Path) -> list[Content]:
-    """Files of the host and other contents, of sizes around every limit."""
+    """Files of the host and other contents, with sizes around every limit."""
     root = tmp_path / "source"
     root.mkdir()
     sizes = [1, 4095, 4096, 4097, SMALL, 128 << 10, (128 << 10) + 1, LARGE, 3, 1 << 20]
@@ -229,7 +229,7 @@ def test_large_jobs_are_shared_out(
 
 
 class TestWithoutTheKernel:
-    """Calls that a system lacks, or that it refuses, change no byte."""
+    """System calls that are missing or refused change no byte."""
 
     @pytest.mark.parametrize(
         "name", ["copy_file_range", "preadv", "readv", "posix_fallocate", "SEEK_DATA"]
@@ -307,7 +307,7 @@ class TestWithoutTheKernel:
 def way(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Content], list[CopyJob]]:
-    """A function that makes the jobs by which one content goes one way."""
+    """A function that creates jobs that copy a content by one method."""
     kind = request.param
     if kind == "large without the kernel":
         monkeypatch.delattr(os, "copy_file_range", raising=False)

@@ -1,4 +1,4 @@
-"""Metadata in pieces: how they are joined, and inode tables against the nodes they are made of."""
+"""Metadata in pieces: how they are joined, and inode tables compared with their nodes."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_inode_tables_hold_every_node(inode_size: int, policy: RandomPolicy | No
 
 
 def test_a_clock_beyond_64_bits_of_nanoseconds() -> None:
-    """Inodes hold times until 2446, 64 bits until 2262; the file system is stamped with neither."""
+    """Inodes hold times until 2446, 64 bits until 2262; the superblock's times are earlier."""
     tree = Tree()
     tree.file("a", b"", mtime_ns=0, ctime_ns=MAX_TIME_NS)
     layout = plan(tree)

@@ -1,7 +1,7 @@
-"""The judges judge: an image that is wrong in one field, and e2fsck names the fault.
+"""A test of the judges: e2fsck names the fault of an image that is wrong in one field.
 
-Each lie is told twice. With its checksum made right, e2fsck must name the fault itself and find no
-fault with any checksum. With the checksum of the truth, it must find the checksum wrong.
+Each corruption is tested twice. With a corrected checksum, e2fsck must name the fault itself and no
+wrong checksum. With the old checksum, it must find the checksum wrong.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ PR_5_INODE_BITMAP_CSUM_INVALID = "0x05001a"
 PR_5_BLOCK_BITMAP_CSUM_INVALID = "0x05001b"
 
 CHECKSUM_PROBLEMS = {
-    # A superblock with a wrong checksum is not opened; e2fsck goes on with a backup.
+    # e2fsck does not open a superblock with a wrong checksum; it uses a backup.
     PR_0_OPEN_FAILED,
     PR_0_GDT_CSUM,
     PR_0_GDT_CSUM_LATCH,
@@ -170,12 +170,12 @@ CHECKSUM_PROBLEMS = {
 
 
 def _runs(count: int, block_size: int) -> bytes:
-    """Content of ``count`` extents: blocks of data with a hole after each."""
+    """Content of ``count`` extents: blocks of data, each followed by a hole."""
     return (b"\xa5" * block_size + bytes(block_size)) * count
 
 
 def _tree(block_size: int) -> Tree:
-    """A tree in which every record occurs."""
+    """A tree that makes use of every record."""
     stamp = 1_600_000_000 * SECOND
     tree = Tree(Directory(mtime_ns=stamp))
     tree.directory("etc", mtime_ns=stamp)
@@ -197,7 +197,7 @@ def _tree(block_size: int) -> Tree:
 
 
 class Scattered(LayoutPolicy):
-    """Blocks of files and directories one by one, from the last to the first."""
+    """Allocates blocks of files and directories one by one, in descending order."""
 
     name = "scattered"
     sequential = False
@@ -225,7 +225,7 @@ SPECS = {
 }
 LAST_GROUP = 3
 UNWRITTEN_GROUP = 2
-"""Neither bitmap nor inode table of it is written."""
+"""Neither its bitmaps nor its inode table are written."""
 
 
 @functools.cache
@@ -235,7 +235,7 @@ def layout(spec: str = "default") -> Layout:
 
 @functools.cache
 def truth(spec: str = "default") -> bytes:
-    """The image without any lie."""
+    """The image without any corruption."""
     return bytes(corrupted(spec))
 
 
@@ -272,12 +272,13 @@ def test_image_holds_what_the_lies_need(tmp_path: Path) -> None:
     assert not listed[UNWRITTEN_GROUP].backup
 
 
-# -- one lie ---------------------------------------------------------------------------------------
+# -- one corruption
+# ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """What e2fsck must find once the checksum is right, and which checksum is wrong else."""
+    """What e2fsck must find with a correct checksum, and which checksum is wrong otherwise."""
 
     override: str
     checksummed: tuple[str, ...]
@@ -413,7 +414,7 @@ def test_corruption_with_a_stale_checksum_is_found_by_it(case: Corruption, tmp_p
 
 
 def test_every_record_is_corrupted() -> None:
-    """Those of mmp and of the orphan file by the tests of these features."""
+    """The tests of mmp and of the orphan file cover their records."""
     told = {Override.parse(case.override).record for case in CORRUPTIONS}
     told |= {
         Override.parse(text).record for text, _ in [*CHECKSUM_CORRUPTIONS, *JOURNAL_CORRUPTIONS]
@@ -446,7 +447,7 @@ def test_corruption_about_a_checksum_is_never_checksummed(
 
 
 def _backup_view(text: str) -> set[str]:
-    """A look through the backup superblock reads bitmaps that were never written."""
+    """From the backup superblock, e2fsck reads bitmaps that were never written."""
     if not text.startswith("superblock"):
         return set()
     return {PR_5_BLOCK_BITMAP_CSUM_INVALID, PR_5_INODE_BITMAP_CSUM_INVALID}
@@ -513,7 +514,7 @@ def test_directory_block_without_a_tail_has_no_checksum(
     ],
 )
 def test_corruption_without_a_place_for_a_checksum(text: str, problem: str, tmp_path: Path) -> None:
-    """The limits say where the checksum is. Without a place nothing is made right."""
+    """The limits determine where the checksum is. Without a place, no checksum is updated."""
     assert corrupted("default", *parsed(text)) == corrupted("default", *parsed(text, reseal=False))
     assert problem in found(tmp_path, parsed(text))
 
@@ -549,7 +550,7 @@ JOURNAL_CORRUPTIONS = [
 
 @pytest.mark.parametrize(("text", "problem"), JOURNAL_CORRUPTIONS)
 def test_journal_superblock(text: str, problem: str, tmp_path: Path) -> None:
-    """It carries no checksum, so that there is nothing to make right."""
+    """It has no checksum, so nothing has to be corrected."""
     for reseal in (True, False):
         problems = found(tmp_path, parsed(text, reseal=reseal))
         assert problem in problems
@@ -588,7 +589,7 @@ BACKUP = ("-n", "-b", str(1 + 8192), "-B", str(BLOCK))
     ],
 )
 def test_backup_superblock(text: str, problem: str, tmp_path: Path) -> None:
-    """Seen only by who asks for the backup."""
+    """e2fsck reads it only on request."""
     image = tmp_path / "image"
     write_layout(layout(), image, overrides=parsed(text))
     assert_clean(image)
@@ -599,7 +600,7 @@ def test_backup_superblock(text: str, problem: str, tmp_path: Path) -> None:
 
 
 def test_backup_descriptor(tmp_path: Path) -> None:
-    """No program checks the checksum of a copy, so it is computed here."""
+    """No program verifies the checksum of a copy, so it is computed here."""
     text = "group_desc[0:1].bg_free_inodes_count_lo=5"
     image = tmp_path / "image"
     for reseal in (True, False):
@@ -620,7 +621,8 @@ def test_bit_of_a_bitmap_is_checksummed_in_all_descriptors(tmp_path: Path) -> No
     assert descs[0] != truth()[2 * BLOCK : 2 * BLOCK + 64]
 
 
-# -- what is not written by itself -----------------------------------------------------------------
+# -- what is not written in every image
+# --------------------------------------------------------------
 
 
 def _inodes_per_group() -> int:
@@ -629,7 +631,7 @@ def _inodes_per_group() -> int:
 
 @pytest.mark.parametrize("group", [0, UNWRITTEN_GROUP, LAST_GROUP])
 def test_free_inode(group: int, tmp_path: Path) -> None:
-    """An inode beyond the last one in use, which the image leaves zero."""
+    """An inode after the last one in use, which the image leaves zero."""
     ino = group * _inodes_per_group() + 200
     image = tmp_path / "image"
     write_layout(layout(), image, overrides=parsed(f"inode[{ino}].i_mode=0x81a4"))
@@ -668,7 +670,7 @@ def test_free_inode_brought_to_life(reseal: bool, tmp_path: Path) -> None:
 def test_bitmap_that_is_left_to_the_kernel(
     kind: str, initialised: int, unused: str, wrong: str, tmp_path: Path
 ) -> None:
-    """A bit in it matters only once the flag is gone that keeps it from being read."""
+    """A bit in it matters only without the flag that says it is uninitialized."""
     bit = f"{kind}_bitmap[{UNWRITTEN_GROUP}].27=1"
     flag = f"group_desc[{UNWRITTEN_GROUP}].bg_flags={initialised}"
     assert not found(tmp_path, parsed(bit))
@@ -792,7 +794,7 @@ def test_small_inode_is_checksummed(tmp_path: Path) -> None:
     assert PR_1_INODE_ONLY_CSUM_INVALID in stale
 
 
-# -- what names nothing ----------------------------------------------------------------------------
+# -- overrides that match nothing ------------------------------------------------------------------
 
 
 def test_parse() -> None:
@@ -998,13 +1000,13 @@ def test_colons_in_paths_and_names() -> None:
     assert len({truth(), *images}) == 5
 
 
-# -- any lie ---------------------------------------------------------------------------------------
+# -- any corruption --------------------------------------------------------------------------------
 
 
 def known_records() -> set[str]:
-    """All records of images like these.
+    """All records in images like these.
 
-    Others lie only in images that were written to, or have no place of their own.
+    Other records exist only in images that were written to, or are parts of records.
     """
     elsewhere = re.compile("journal_(header|block|commit|revoke)|quota|fc_|fsverity|fscrypt|bytes")
     inside = {"dir_entry_hash", "indirect_block", "dx_root_info", "dx_countlimit", "orphan_block"}
@@ -1055,7 +1057,7 @@ def places(spec: str) -> Iterator[tuple[str, Record, list[str]]]:
 
 def test_places_are_all_records() -> None:
     named = {name for name, _, _ in places("default")}
-    # What only some features have is in test_features_of_files.
+    # Records of rare features are covered by test_features_of_files.
     others = {"block_bitmap", "inode_bitmap", "mmp", "orphan_block_tail"}
     assert named | others == known_records()
 
@@ -1068,7 +1070,7 @@ class AnyLie:
     field: str
     value: int | bytes
     opposite: int | bytes
-    """The value with every bit turned round."""
+    """The value with every bit inverted."""
     packed: bytes
 
     def override(self, *, opposite: bool = False, reseal: bool) -> Override:
@@ -1077,7 +1079,7 @@ class AnyLie:
 
 
 def any_lie(spec: str, name: str, record: Record, index: str, row: Field, bits: int) -> AnyLie:
-    """A lie about ``row``; ``bits`` chooses the element and the value."""
+    """A corruption of ``row``; ``bits`` selects the element and the value."""
     size = row.size // row.count
     element, bits = divmod(bits, 1 << 8 * size)
     field = f"{row.name}[{element % row.count}]" if row.is_array else row.name
@@ -1099,7 +1101,7 @@ def any_lies(draw: st.DrawFn, specs: Sequence[str] = tuple(SPECS)) -> AnyLie:
 
 
 def differences(one: bytes | bytearray, other: bytes | bytearray) -> list[int]:
-    """Offsets of the bytes that differ; quick where few do."""
+    """Offsets of the bytes that differ; fast if there are few."""
     assert len(one) == len(other)
     if one == other:
         return []
@@ -1122,11 +1124,11 @@ FAR_REACHING = {
     *(("superblock", f"s_feature_{word}") for word in ("incompat", "ro_compat")),
     ("inode", "i_generation"),
 }
-"""Fields that are part of the seed of other checksums, or say that there are some."""
+"""Fields that are part of the seed of other checksums, or enable checksums."""
 
 
 def check(case: AnyLie) -> None:
-    """Assert that the bytes of the field change, the checksum over the record, and nothing else."""
+    """Assert that only the bytes of the field and the checksum over the record change."""
     before = truth(case.spec)
     stale = corrupted(case.spec, case.override(reseal=False))
     turned = differences(stale, corrupted(case.spec, case.override(opposite=True, reseal=False)))
@@ -1223,7 +1225,7 @@ def test_any_bit_of_any_bitmap(spec: str, kind: str, data: st.DataObject) -> Non
 @settings(max_examples=30, deadline=None)
 @given(st.lists(any_lies(["one group"]), min_size=2, max_size=8), st.data())
 def test_order_of_lies_does_not_matter(cases: list[AnyLie], data: st.DataObject) -> None:
-    """As long as no two of them are about the same bytes."""
+    """This holds if no two of them affect the same bytes."""
     seen: set[int] = set()
     overrides = []
     for case in cases:

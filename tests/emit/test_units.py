@@ -1,4 +1,4 @@
-"""The units of a planned image: they hold all metadata, and one function makes every checksum."""
+"""The units of a planned image contain all metadata, and one function computes every checksum."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RARE = {
     *(UnitKind.JOURNAL_DESCRIPTOR, UnitKind.JOURNAL_REVOKE, UnitKind.JOURNAL_COMMIT),
     *(UnitKind.JOURNAL_BLOCK, UnitKind.FAST_COMMIT),
 }
-"""Of features that these images do not have."""
+"""Units of features that these images do not have."""
 
 SPECS = {
     "default": Spec(),
@@ -78,7 +78,7 @@ def test_all_metadata_lies_in_units(name: str) -> None:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_one_function_makes_the_checksum_of_every_unit(name: str) -> None:
-    """What it makes is what is there; and it makes another one of other bytes."""
+    """It computes the checksum that is stored, and a different one for other bytes."""
     layout, image = built(name)
     fmt = plan_of(layout).format
     seen: Counter[UnitKind] = Counter()

@@ -1,4 +1,4 @@
-"""Processes that share work: every answer, the right error, and nothing that remains."""
+"""Processes that share work: every answer, the right error, and no leftovers."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ pytestmark = pytest.mark.skipif(not can_fork, reason="this system has no fork")
 
 
 KNOWN: list[Doing] = []
-"""Workers by number. A process that is forked later knows them, and all their functions."""
+"""Workers by number. A process that is forked later has them, and all their functions."""
 
 
 class Doing:
-    """Does tasks with a function; the others are called first and last, in forked processes."""
+    """Runs tasks with ``do``; the other functions run first and last, in forked processes."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ def test_answers_larger_than_a_pipe() -> None:
 
 
 def test_tasks_and_answers_larger_than_a_pipe() -> None:
-    """Both pipes are full at once, and no process waits for ever."""
+    """Both pipes are full at the same time, and no process waits forever."""
     tasks = [bytes([number]) * 3_000_000 for number in range(20)]
     assert sorted(all_answers(lambda task: task + b"!", tasks)) == [task + b"!" for task in tasks]
 
@@ -170,7 +170,7 @@ def test_a_pool_of_one_does_not_fork() -> None:
 def test_what_a_pool_can_know() -> None:
     before = next_generation()
     with as_pool(2) as pool:
-        assert pool.can_know(next_generation())  # it is not forked yet
+        assert pool.can_know(next_generation())  # it has not been forked yet
         pool.start()
         assert pool.can_know(before)
         assert pool.can_know(0)
@@ -183,7 +183,7 @@ def test_what_a_pool_can_know() -> None:
 
 
 def test_the_slow_do_not_hold_up_the_quick() -> None:
-    """Tasks go to the process that has the fewest, not round in turns."""
+    """Tasks go to the process that has the fewest, not to each in turn."""
 
     def do(task: int) -> int:
         if not task:
@@ -223,7 +223,7 @@ class TestFailures:
         assert "in at_fault" in "".join(caught.value.__notes__)
 
     def test_errors_that_carry_their_tracebacks(self) -> None:
-        """Dask has tracebacks pickled with every error, in the whole process that imports it."""
+        """Dask pickles tracebacks with every error, in any process that imports it."""
         require_importable("tblib", "tblib")
         script = """
             import tblib.pickling_support

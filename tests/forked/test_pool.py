@@ -1,4 +1,4 @@
-"""One pool of processes for all stages: the same bytes, whatever the others can read."""
+"""One pool of processes for all stages: the same bytes, whatever the workers can read."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _share_everything(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Some 300 files, of every size that is copied in a way of its own, and with holes."""
+    """Some 300 files, with holes, and of every size class that is copied differently."""
     source = tmp_path / "source"
     numbers = random.Random(5)
     for number in range(300):
@@ -69,7 +69,7 @@ def archive(tmp_path: Path) -> Path:
 
 
 def both(folder: Path, archive: Path, processes: int | ProcessPool) -> Tree:
-    """The archive is opened when the pool, if it is one, has been forked for the folder."""
+    """The archive is opened when the pool, if there is one, has been forked for the folder."""
     tree = sources.directory(folder, processes=processes)
     return tree.overlay(sources.tar(archive))
 
@@ -78,7 +78,7 @@ def test_what_was_opened_later_is_read_here(tmp_path: Path, folder: Path, archiv
     write_image(both(folder, archive, 1), tmp_path / "alone.img", SPEC)
     with ProcessPool(3) as pool:
         tree = both(folder, archive, pool)
-        assert pool.generation < 1 << 32  # it is forked
+        assert pool.generation < 1 << 32  # it has been forked
         write_image(tree, tmp_path / "pool.img", SPEC, processes=pool)
     assert (tmp_path / "pool.img").read_bytes() == (tmp_path / "alone.img").read_bytes()
     assert_clean(tmp_path / "pool.img")
@@ -98,7 +98,7 @@ def test_a_file_that_was_opened_later_is_written_here(tmp_path: Path, folder: Pa
 
 
 def test_relative_paths(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others go into directories, and back."""
+    """The workers change directory, and return."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").write_bytes(b"read by a relative path" * 10_000)
 
@@ -144,7 +144,7 @@ def test_after_an_error_it_is_alone(tmp_path: Path, folder: Path) -> None:
 def test_many_small_files_are_worth_sharing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int, is_shared: bool
 ) -> None:
-    """They hold few bytes, and take as long as many."""
+    """They hold few bytes, but take as long as many."""
     monkeypatch.undo()
     source = tmp_path / "source"
     source.mkdir()
@@ -160,7 +160,7 @@ def test_many_small_files_are_worth_sharing(
 
 
 def test_a_folder_of_any_depth_reaches_other_processes() -> None:
-    """Each 4,000 bytes of its path are a step of their own."""
+    """Each 4,000 bytes of its path are a separate step."""
     folder = HostDirectory(b"/top")
     for number in range(20_000):
         folder = folder.child(b"%0250d" % number)

@@ -1,7 +1,7 @@
 """Judges layouts of many seeds: ``python -m tests.fuzzing.layouts [COUNT [FIRST]]``.
 
-Each seed is a small tree with options, features and a policy, and no field that is wrong: e2fsck
-logs no problem and our checker finds none. The kernel mounts and reads some of them.
+Each seed is a small tree with options, features and a policy, and without wrong fields. e2fsck and
+our checker must find no problem. The kernel mounts and reads some of the images.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.judges.compare import assert_tree_equal
 from tests.judges.kernel import mounted
 
 NARROW = "no_optimize_extents"
-"""For trees of extents that are deeper than they must be on purpose."""
+"""Accepts extent trees that are deliberately deeper than necessary."""
 MEMORY = "/dev/shm"
 
 
@@ -38,20 +38,20 @@ def recipe_of(seed: int) -> tuple[Recipe, bytes]:
     try:
         return unusual, unusual.image()
     except Ext4WriterError:
-        return recipe, image  # such as an inode size that the features of the policy exclude
+        return recipe, image  # such as an inode size that the policy's features exclude
 
 
 def problem_of_checker(image: bytes) -> str:
-    """What our checker finds wrong first; empty if it finds nothing."""
+    """The first problem that our checker finds, or ""."""
     with open_image(image, replay=True) as opened:
-        # What fast commits hold is for the kernel to find.
+        # Only the kernel checks the content of fast commits.
         problems = check_image(opened, data=True).problems
         found = [each for each in problems if each.code != "FAST_COMMITS"]
     return f"our checker: {found[0].line}" if found else ""
 
 
 def problem_of_e2fsck(recipe: Recipe, image: bytes, folder: Path) -> str:
-    """What e2fsck finds wrong; empty if it finds nothing."""
+    """The problem that e2fsck finds, or ""."""
     path, log = folder / "image", folder / "log"
     path.write_bytes(image)
     log.unlink(missing_ok=True)
@@ -77,16 +77,16 @@ def problem_of_e2fsck(recipe: Recipe, image: bytes, folder: Path) -> str:
 
 
 def read_all(point: Path) -> None:
-    """Read all files below ``point``; an error of reading is raised."""
+    """Read all files below ``point``; read errors are raised."""
     for each in point.rglob("*"):
         if not each.is_symlink() and each.is_file():  # a link may be too long to follow
             each.read_bytes()
 
 
 def run(count: int, first: int = 0, *, e2fsck_each: int = 1, kernel_each: int = 0) -> Counter[str]:
-    """Judge ``count`` seeds; raise AssertionError with the recipe of the first that is wrong.
+    """Judge ``count`` seeds; raise AssertionError with the recipe of the first wrong one.
 
-    e2fsck looks at one of ``e2fsck_each`` images, and the kernel at one of ``kernel_each``; 0 is
+    e2fsck judges one of ``e2fsck_each`` images, and the kernel one of ``kernel_each``; 0 means
     none.
     """
     seen: Counter[str] = Counter()
@@ -104,9 +104,9 @@ def run(count: int, first: int = 0, *, e2fsck_each: int = 1, kernel_each: int = 
                 path.write_bytes(image)
                 with open_image(image) as opened:
                     is_read_only = opened.format.shared_blocks
-                waits = raw.waits_for_recovery(path) and not is_read_only  # and says so
+                waits = raw.waits_for_recovery(path) and not is_read_only  # and logs this
                 with mounted(path, rw=waits, quiet=not waits) as point:
-                    if waits:  # recovery sets times of files that it cuts
+                    if waits:  # recovery sets times of files that it truncates
                         read_all(point)
                     else:
                         assert_tree_equal(recipe.make_tree(), point, recipe.make_spec())
@@ -115,7 +115,7 @@ def run(count: int, first: int = 0, *, e2fsck_each: int = 1, kernel_each: int = 
 
 
 def main(count: int, first: int) -> None:
-    """Judge all, and print what is wrong and how far it is."""
+    """Judge all, and print progress and problems."""
     failed, started = 0, time.monotonic()
     for seed in range(first, first + count):
         try:

@@ -1,4 +1,4 @@
-"""A campaign may be interrupted, spread over processes and machines, and put together."""
+"""A campaign may be interrupted, distributed over processes and machines, and merged."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def seeds_in(folder: Path) -> list[int]:
 
 
 class Here(Executor):
-    """Does each task at once; from one on a worker is dead."""
+    """Runs each task immediately; from a given one on, the worker is dead."""
 
     def __init__(self, last: int) -> None:
         self.last = last
@@ -76,7 +76,7 @@ def test_a_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
     assert sorted(seeds_in(folder)) == list(range(8))
     call("run", "--seeds", "0:8", *arguments)
     assert len(seeds_in(folder)) == 8
-    # Another oracle has not seen them, and another number of faults makes other images.
+    # Another oracle has not judged them, and another number of faults gives other images.
     call("run", "--seeds", "0:8", "--oracle", "read", "-o", folder)
     assert len(seeds_in(folder)) == 16
     told = call("run", "--seeds", "0:8", *arguments, "--overrides", 3, status=1)
@@ -148,7 +148,7 @@ def test_results_are_put_together(tmp_path: Path) -> None:
     assert "7 seeds, 7 kept" in call("merge", tmp_path / "b", tmp_path / "a", "-o", both)
     assert seeds_in(both) == list(range(7))
     assert (both / "6.recipe").read_text() == str(random_recipe(6))
-    # The campaign goes on with what is there.
+    # The campaign continues with these results.
     told = call("run", "--seeds", "0:7", "--oracle", CRASHES, "-o", both, status=1)
     assert "7 seeds, 7 kept" in told
     told = call("run", "--seeds", "5:7", "--oracle", CRASHES, "-o", both, status=1)
@@ -162,7 +162,7 @@ def test_results_are_put_together(tmp_path: Path) -> None:
 
 
 def test_oracles_that_are_missing_are_refused(tmp_path: Path) -> None:
-    require("qemu-system-x86_64")  # or that is what is said to be missing
+    require("qemu-system-x86_64")  # otherwise qemu is reported as missing
     for oracle, said in (
         ("no-such-program {}", "there is no program"),
         (f"kernel:{tmp_path}/none", "there is no kernel"),

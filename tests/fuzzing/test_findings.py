@@ -1,4 +1,4 @@
-"""What was found becomes small, and is shown to others in three forms that work."""
+"""Findings are minimized, and exported in three forms that work."""
 
 from __future__ import annotations
 
@@ -127,14 +127,14 @@ def test_three_forms_that_show_the_same(tmp_path: Path) -> None:
     assert patched.read_bytes() == small.image()
 
     assert image_of(tmp_path / "small.syz") == small.image()
-    call("minimize", recipe, "--oracle", oracle, "-o", out, status=1)  # nothing is written over
+    call("minimize", recipe, "--oracle", oracle, "-o", out, status=1)  # nothing is overwritten
     clean = tmp_path / "clean.recipe"
     clean.write_text("ext4writer recipe 1\n")
     assert "shows nothing" in call("minimize", clean, "--oracle", oracle, status=2)
 
 
 def image_of(program: Path) -> bytes:
-    """The image in a program of syzkaller, whose arguments are those of its filesystem.txt."""
+    """The image in a syzkaller program, with the arguments of its filesystem.txt."""
     matched = re.fullmatch(
         r"syz_mount_image\$ext4\(&\(0x7f[0-9a-f]{10}\)='ext4\\x00', "
         r"&\(0x7f[0-9a-f]{10}\)='\./file0\\x00', 0x0, &\(0x7f[0-9a-f]{10}\), 0x1, "
@@ -172,7 +172,7 @@ def test_what_was_found_is_listed() -> None:
 
 @pytest.mark.parametrize("program, lines", FOUND_ROWS)
 def test_a_recipe_of_what_was_found(program: str, lines: str, tmp_path: Path) -> None:
-    """It can be made, and crashes what it did, where that is the release that is installed."""
+    """The installed release can build it, and crashes if it is the affected release."""
     recipe = Recipe.parse("\n".join(["ext4writer recipe 1", *re.findall(r"`([^`]*)`", lines)]))
     assert recipe.overrides
     image = tmp_path / "image"
@@ -183,7 +183,7 @@ def test_a_recipe_of_what_was_found(program: str, lines: str, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_the_way_from_nothing_to_a_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The commands of docs/fuzzing.md, as they are printed there."""
+    """Run the commands of docs/fuzzing.md as they are printed there."""
     page = (ROOT / "docs" / "fuzzing.md").read_text()
     section = page.partition("## From nothing to a bug")[2].partition("\n## ")[0]
     blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)

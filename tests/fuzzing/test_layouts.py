@@ -1,4 +1,4 @@
-"""What policies choose is right for all; ``python -m tests.fuzzing.layouts`` does more of it."""
+"""Any choice of a policy is valid for all; ``python -m tests.fuzzing.layouts`` tests more."""
 
 from __future__ import annotations
 

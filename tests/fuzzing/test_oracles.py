@@ -1,4 +1,4 @@
-"""Programs and machines of others look at images, within limits."""
+"""Foreign programs and virtual machines judge images, within limits."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def ask(name: str, image: str, seconds: float = 10.0, memory: int = 2 << 30) -> 
 
 
 def wait_until_gone(pid: int) -> None:
-    """Wait until a process has ended; one that nobody has asked for its status yet is gone, too."""
+    """Wait until a process has ended; a zombie counts as ended."""
     for _ in range(100):
         try:
             status = Path(f"/proc/{pid}/stat").read_text()
@@ -81,7 +81,7 @@ def test_limits(tmp_path: Path) -> None:
 
     started = time.monotonic()
     assert answer("sh -c 'sleep 50' {}", 0.1) == "hang"
-    assert answer("sh -c 'sleep 50 & true' {}") == "clean"  # nobody waits for what is left
+    assert answer("sh -c 'sleep 50 & true' {}") == "clean"  # nobody waits for the remaining process
     assert answer("sh -c 'while :; do :; done' {}", 1) == "hang"
     assert answer("yes {}", 1) == "hang"
     assert time.monotonic() - started < 30

@@ -1,4 +1,4 @@
-"""AFL++ and atheris call our mutators and take our seeds; checksums stay right."""
+"""AFL++ and atheris call our mutators and use our seeds; checksums stay right."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SEED = Recipe.parse("ext4writer recipe 1\nfile /f size=100\nspec journal=none\n"
 
 
 def search_path() -> str:
-    """Where AFL++'s own Python finds the library and what it needs."""
+    """Where AFL++'s own Python finds the library and its dependencies."""
     package = Path(ext4writer.__file__).parents[1]
     return os.pathsep.join([str(package), *sys.path[1:]])
 

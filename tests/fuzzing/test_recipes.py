@@ -1,4 +1,4 @@
-"""Recipes make the same bytes everywhere, and shapes are what everyone accepts."""
+"""Recipes give the same bytes everywhere, and everyone accepts the shapes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.judges import debugfs
 from tests.judges.fsck import assert_clean
 from tests.judges.tools import require, run
 
-# All images are judged here, as oracles of a campaign judge them.
+# All images are judged here, as a campaign's oracles judge them.
 pytestmark = pytest.mark.damaged
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "recipes.json"
@@ -57,7 +57,7 @@ def test_everyone_accepts_a_shape(name: str) -> None:
 def test_there_are_many_shapes_and_most_are_small() -> None:
     assert len(SHAPES) >= 60
     for shape in SHAPES.values():
-        # A journal of the least size has 1024 blocks, and these images have little besides.
+        # The smallest journal has 1024 blocks, and these images contain little else.
         image = shape.recipe.image()
         assert shape.image_bytes() == len(image)
         with open_image(image) as opened:
@@ -87,7 +87,7 @@ def test_a_shape_has_what_its_policy_chooses_of() -> None:
 
 
 def test_a_shape_differs_from_the_same_without_its_policy() -> None:
-    """The names of policies are no part of images, so that a difference is what one chose."""
+    """Images do not contain the names of policies, so any difference is the policy's choice."""
     recipes = {name: s.recipe for name, s in SHAPES.items() if name.startswith("policy-")}
     assert len(recipes) > 50
     alike = [
@@ -95,11 +95,11 @@ def test_a_shape_differs_from_the_same_without_its_policy() -> None:
         for name, recipe in recipes.items()
         if recipe.image() == replace(recipe, policy="default").image()
     ]
-    assert alike == ["policy-mmp-never-opened"]  # what an image with mmp says anyway
+    assert alike == ["policy-mmp-never-opened"]  # an image with mmp records this anyway
 
 
 def test_a_shape_is_what_its_policy_says(tmp_path: Path) -> None:
-    """Layouts that are not dense need room."""
+    """Layouts that are not dense need space."""
     for name, least in (("one-block-runs", 60), ("short-runs", 5), ("interleaved", 5)):
         image = tmp_path / name
         image.write_bytes(SHAPES[f"policy-{name}"].recipe.image())
@@ -108,7 +108,7 @@ def test_a_shape_is_what_its_policy_says(tmp_path: Path) -> None:
 
 
 def test_pinned_recipes_give_their_bytes() -> None:
-    """``python -m tests.makers.recipes_update`` pins them anew."""
+    """``python -m tests.makers.recipes_update`` pins them again."""
     for text, digest in json.loads(FIXTURE.read_text()).items():
         assert hashlib.sha256(Recipe.parse(text).image()).hexdigest() == digest, text
 
@@ -223,7 +223,7 @@ def test_a_shape_has_each_of_two_equal_values_in_an_inode_of_its_own() -> None:
 
 
 def test_recipes_of_seeds_keep_their_policies() -> None:
-    """A policy more among those that are drawn would change the recipes of all seeds."""
+    """An additional policy among those drawn would change the recipes of all seeds."""
     found = [random_recipe(seed).policy for seed in (41, 49, 51)]
     assert found == ["xattrs-unshared", "xattr-inodes", "nothing-inline"]
 
@@ -232,7 +232,7 @@ def test_the_corpus_holds_all_pairs() -> None:
     made = corpus(attempts=2)
     assert made.pairs > 3000 and len(made.recipes) < 400
     assert made.recipes[0].image()
-    # Only pairs that exclude each other are missing; others may need a third choice.
+    # Only incompatible pairs are missing; others may need a third choice.
     assert ("block_size=1024", "feature sparse_super=^sparse_super") not in made.impossible
     assert [pair for pair in made.impossible if "feature uninit_bg=uninit_bg" in pair] == [
         ("feature metadata_csum=metadata_csum", "feature uninit_bg=uninit_bg"),

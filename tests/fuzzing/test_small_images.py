@@ -1,4 +1,4 @@
-"""What ``fuzz make`` writes takes little room on a disk."""
+"""The images that ``fuzz make`` writes take little space on a disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ext4writer.fuzzing import Recipe, random_image
 from ext4writer.read import open_image
 from ext4writer_cli.cli import commands
 
-# All images are judged as those of other seeds are.
+# All images are judged like those of other seeds.
 pytestmark = pytest.mark.damaged
 
 KIB = 1024
@@ -28,7 +28,7 @@ def call(*arguments: object) -> None:
 
 
 def allocated(image: Path) -> int:
-    """Bytes that a file takes on the disk."""
+    """The space of a file on the disk, in bytes."""
     return 512 * image.stat().st_blocks
 
 
@@ -48,7 +48,7 @@ def test_seeds_take_little_room_with_and_without_a_journal(tmp_path: Path) -> No
     ids=["with a journal", "without"],
 )
 def test_the_smallest_image(spec: dict[str, str], most: int, tmp_path: Path) -> None:
-    """A journal has at least 1,024 blocks, of 1 KiB, nearly all of which are holes."""
+    """A journal has at least 1,024 blocks of 1 KiB, and nearly all are holes."""
     recipe, image = tmp_path / "recipe", tmp_path / "image"
     recipe.write_text(str(Recipe(spec={"block_size": "1024", **spec})))
     call("replay", recipe, "-o", image)
@@ -59,8 +59,8 @@ def test_the_smallest_image(spec: dict[str, str], most: int, tmp_path: Path) -> 
 
 
 def peak(work: Callable[[], object]) -> int:
-    """The most bytes that ``work`` holds at once."""
-    work()  # what is loaded or kept for the next time
+    """The maximum number of bytes that ``work`` allocates at a time."""
+    work()  # loads modules and fills caches
     tracemalloc.start()
     try:
         work()
@@ -73,13 +73,13 @@ SMALL, MIB = 40 * KIB, 1 << 20
 
 
 def test_an_image_is_held_once_while_it_is_made() -> None:
-    """New memory takes the kernel longer than all the rest of a small image takes."""
+    """Getting new memory from the kernel takes longer than the rest of a small image."""
     with_journal = Recipe(spec={"block_size": "1024", "journal": "1M"})
     size = len(with_journal.image())
     assert size > MIB
     assert peak(with_journal.image) < size + size // 2
     assert peak(lambda: write_image(Tree(), bytearray(), Spec(size=8 * MIB))) < 12 * MIB
-    # What is patched is there before, in between and after.
+    # Next to the original, patching holds a copy in between and the result.
     image = with_journal.image()
     assert peak(lambda: patch(image, ["superblock.s_state=0"])) < 2 * size + size // 2
 
@@ -92,7 +92,7 @@ def test_a_small_image_needs_no_large_buffer() -> None:
 
 
 def test_nothing_of_an_image_waits_for_the_garbage_collector() -> None:
-    """What holds itself is kept until then: the tree, the plan, and the image that is patched."""
+    """Reference cycles keep objects until then: the tree, the plan, and the patched image."""
     seeds = range(100, 130)
     for seed in seeds:
         random_image(seed)

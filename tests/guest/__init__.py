@@ -1,4 +1,4 @@
-"""A small Linux guest in QEMU, for what the kernel of the host cannot or must not do."""
+"""A small Linux guest in QEMU, for what the host's kernel cannot or must not do."""
 
 from .qemu import run_guest
 

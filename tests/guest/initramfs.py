@@ -11,7 +11,7 @@ from ext4writer_cli.fuzz.initramfs import modules as modules_of
 from tests.judges.tools import require, run
 
 MODULES = ("virtio_pci", "virtio_blk", "crc32c-intel", "crc32c_generic", "ext4", "quota_v2")
-"""Loaded with what they depend on, as far as they are no part of the kernel itself."""
+"""Loaded with their dependencies, unless they are built into the kernel."""
 
 INIT = """\
 #!/bin/busybox sh
@@ -44,8 +44,9 @@ def build(
 ) -> bytes:
     """The compressed archive for an unpacked kernel package; ``init`` runs ``script`` and ends.
 
-    ``programs`` of the host go to ``/bin`` with the libraries they are linked to; ``files`` are
-    further ones, by path; ``modules`` of the kernel are loaded beside those that it always needs.
+    ``programs`` of the host are copied to ``/bin`` with their shared libraries. ``files`` are
+    further ones, by path. ``modules`` of the kernel are loaded in addition to those that it always
+    needs.
     """
     archive = Archive()
     archive.device("dev/console", 5, 1)

@@ -16,7 +16,7 @@ META_PACKAGE = "linux-image-cloud-amd64"
 
 
 def cache_folder() -> Path:
-    """Where downloads live between runs: EXT4WRITER_CACHE, else below the user's cache."""
+    """Where downloads are kept between runs: EXT4WRITER_CACHE, or the user's cache folder."""
     chosen = os.environ.get("EXT4WRITER_CACHE")
     if chosen:
         return Path(chosen)
@@ -34,10 +34,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def unpacked_kernel() -> Path:
-    """The folder that holds ``boot`` and ``lib/modules`` of the kernel package.
+    """The folder with ``boot`` and ``lib/modules`` of the kernel package.
 
-    It is fetched with ``apt-get download`` the first time; the test is skipped or fails where that
-    cannot be done.
+    It is fetched with ``apt-get download`` on first use. If that fails, the test is skipped or
+    fails.
     """
     base = cache_folder() / "kernel"
     with locked(base):
@@ -61,7 +61,7 @@ def unpacked_kernel() -> Path:
 
 
 def _real_package() -> str:
-    """What the package that always names the newest kernel depends on."""
+    """The dependency of the package that always names the newest kernel."""
     output = run(["apt-cache", "depends", META_PACKAGE], check=False).stdout
     names: list[str] = re.findall(r"Depends: (linux-image-\S+-cloud-amd64)", output)
     if not names:

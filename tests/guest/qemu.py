@@ -1,4 +1,4 @@
-"""Boots a kernel in QEMU without hardware help, runs a script in it and returns the console."""
+"""Boots a kernel in QEMU without hardware virtualization, runs a script, returns the console."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEVICES = "abcdefghijklmnop"
 
 
 class GuestError(AssertionError):
-    """The guest did not boot, its script failed, or its kernel objected; the text tells all."""
+    """The guest did not boot, its script failed, or its kernel logged a problem; see the text."""
 
 
 def run_guest(
@@ -36,14 +36,13 @@ def run_guest(
 ) -> str:
     """Run a shell script in the guest and return what it printed.
 
-    ``drives`` are raw images, as files or as addresses that QEMU knows, which the guest sees as
-    /dev/vda, /dev/vdb and so on; with ``snapshot`` nothing is written into them. ``programs`` of
-    the host are in the guest's path, and ``files`` at their names; ``modules`` of the kernel are
-    loaded beside those that it always needs. The script runs under ``sh -e``
-    of busybox.
+    ``drives`` are raw images, as files or as addresses for QEMU. The guest sees them as /dev/vda,
+    /dev/vdb and so on; with ``snapshot`` they are not written to. ``programs`` of the host are in
+    the guest's path, and ``files`` have the names given. ``modules`` of the kernel are loaded in
+    addition to those that it always needs. The script runs under ``sh -e`` of busybox.
 
-    Raises :class:`GuestError` after ``timeout`` seconds and, with ``check``, for a status that is
-    not 0 and for errors or warnings of ext4 in the guest's kernel log.
+    Raises :class:`GuestError` after ``timeout`` seconds. With ``check``, also for a status other
+    than 0 and for errors or warnings of ext4 in the guest's kernel log.
     """
     qemu = require("qemu-system-x86_64")
     kernel = unpacked_kernel()
@@ -65,16 +64,16 @@ def run_guest(
 
 
 def slow_clock() -> tuple[str, str]:
-    """What makes a machine's clock an hour late.
+    """The option that makes a machine's clock an hour late.
 
-    On a busy host it may run fast, and then e2fsck finds file systems from the future.
+    On a busy host the clock may run fast, and then e2fsck finds times in the future.
     """
     late = datetime.now(UTC) - timedelta(hours=1)
     return "-rtc", f"base={late:%Y-%m-%dT%H:%M:%S}"
 
 
 def drive_options(drives: Sequence[Path | str], snapshot: bool) -> list[str]:
-    """What makes raw images the virtio disks of a machine."""
+    """The options that attach raw images as virtio disks."""
     options = []
     for drive in drives:
         name = drive if isinstance(drive, str) else str(drive.absolute())
@@ -103,7 +102,7 @@ def _run(command: list[str], timeout: float) -> str:
 
 
 def script_output(console: str, drives: int, check: bool = True) -> str:
-    """What the script printed, out of all that the console says; see :func:`run_guest`."""
+    """The output of the script, taken from the console; see :func:`run_guest`."""
     match = re.search(
         rf"{re.escape(BEGIN)}\n(.*?)^{re.escape(END)} (\d+)$", console, re.DOTALL | re.MULTILINE
     )

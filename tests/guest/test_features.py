@@ -1,4 +1,4 @@
-"""Features that only a guest's kernel knows, in images of ours: all of them in one boot."""
+"""Features that only a guest's kernel supports, in images of ours: all of them in one boot."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ umount /mnt
 
 
 class Guest(NamedTuple):
-    """The images after the guest had them."""
+    """The images after the guest used them."""
 
     folder: Path
     said: str
@@ -148,7 +148,7 @@ class Guest(NamedTuple):
 
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Guest:
-    """Everything that the tests of this module look at, from one boot."""
+    """Everything that the tests of this module need, from one boot."""
     require("qemu-system-x86_64")
     folder = tmp_path_factory.mktemp("guest")
     large = random.Random(5).randbytes(2_000_000)
@@ -218,7 +218,7 @@ def _verified(image: Path, large: bytes) -> Path:
 
 
 def _signature(folder: Path, content: bytes, salt: str) -> bytes:
-    """Sign ``content`` as fs-verity does, with a new key; its certificate is left in ``folder``."""
+    """Sign ``content`` for fs-verity with a new key; leave its certificate in ``folder``."""
     key, pem, file, signature = (folder / name for name in ("key", "pem", "file", "signature"))
     run(
         [
@@ -233,7 +233,7 @@ def _signature(folder: Path, content: bytes, salt: str) -> bytes:
 
 
 def _corrupted(verified: Path, image: Path) -> Path:
-    """The same with one bit of the file's content turned."""
+    """The same image with one bit of the file's content flipped."""
     data = bytearray(verified.read_bytes())
     with open_image(bytes(data)) as opened:
         [run, *_] = opened.lookup("/large").runs()
@@ -246,7 +246,7 @@ KEY = bytes(range(64))
 
 
 def _key_identifier(key: bytes) -> str:
-    """What the kernel calls a master key: HKDF-SHA512 (fs/crypto/hkdf.c) of it."""
+    """The kernel's identifier of a master key: HKDF-SHA512 (fs/crypto/hkdf.c) of the key."""
     extracted = hmac.digest(bytes(64), key, "sha512")
     return hmac.digest(extracted, b"fscrypt\0\1\1", "sha512")[:16].hex()
 
@@ -285,7 +285,7 @@ def _inside(image: Path) -> Path:
 
 
 def _projects(image: Path) -> Path:
-    """A directory whose project passes on to what is made in it, with a limit, and one without."""
+    """A directory whose new files inherit its project, with a limit, and one without a project."""
     tree = Tree()
     tree.directory("mine", mode=0o777, project=77, flags="projinherit")
     tree.file("mine/old", b"o" * 10_000, project=77)
@@ -322,9 +322,9 @@ def test_the_kernel_verifies_files(guest: Guest) -> None:
         content = opened.open("/large").read()
     assert hashlib.md5(content).hexdigest() in guest.said
     assert len(digests) == 4
-    # Where signatures are required, the kernel reads what is signed, and nothing else.
+    # Where signatures are required, the kernel reads only signed files.
     assert "\n100000\n" in guest.said
-    # The kernel noticed the bit that was turned, where it reads that block.
+    # The kernel detects the flipped bit when it reads that block.
     assert re.search("cat:.*Input/output error|cat:.*I/O error", guest.said)
 
 

@@ -1,4 +1,4 @@
-"""The guest itself, proved with a file system of mke2fs that grows while it is mounted."""
+"""A test of the guest itself, with a file system of mke2fs that grows while it is mounted."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_snapshot_keeps_the_drive(tmp_path: Path) -> None:
 
 
 def test_kernel_log_of_the_guest_is_heard(tmp_path: Path) -> None:
-    require("qemu-system-x86_64")  # before there is an image that is wrong
+    require("qemu-system-x86_64")  # before an invalid image exists
     image = tmp_path / "image"
     run(["mke2fs", "-q", "-t", "ext4", "-E", "root_owner=1:1", image, "8M"])
     run(["debugfs", "-w", "-R", "set_inode_field / checksum 0x1234", image])

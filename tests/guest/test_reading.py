@@ -117,7 +117,7 @@ def test_what_is_encrypted_is_read_as_it_lies(
         for folder, count in ((secret, 302), (both, 300)):
             found = list(opened.walk(folder))
             assert len(found) == count
-            # What is padded and encrypted is 16 bytes or more, and any byte may stand in it.
+            # Padded and encrypted names have at least 16 bytes, of any value.
             assert all(len(each.name) >= 16 for each in found)
             assert len({block_kind(folder, block) for block in blocks(folder)}) > 1
         for each in opened.walk(secret):

@@ -1,4 +1,4 @@
-"""U-Boot reads what the library writes; it checks nothing, so it proves where things lie."""
+"""U-Boot reads images of ours. It verifies no checksums, so this tests only the layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""U-Boot in QEMU, a boot loader with an ext4 reader of its own, driven over its serial console."""
+"""U-Boot in QEMU, a boot loader with its own ext4 reader, controlled over its serial console."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .qemu import MEMORY, GuestError, drive_options, slow_clock
 
 ROM = Path("/usr/lib/u-boot/qemu-x86/u-boot.rom")
 ROM_64 = Path("/usr/lib/u-boot/qemu-x86_64/u-boot.rom")
-"""The same for 64 bits; with 32, it reads nothing that lies beyond 2^31 sectors (1 TiB)."""
+"""The 64-bit build; the 32-bit build reads nothing beyond 2^31 sectors (1 TiB)."""
 PROMPT = "\n=> "
 AUTOBOOT = "Hit any key to stop autoboot"
 ADDRESS = "1000000"
@@ -33,7 +33,7 @@ class UBoot:
         self._deadline = time.monotonic() + timeout
         self._unread = ""
         self.console = ""
-        """All that it has printed."""
+        """Everything that it has printed."""
 
     def command(self, text: str) -> str:
         """Run a command and return what it prints."""
@@ -41,14 +41,14 @@ class UBoot:
         return self._until(PROMPT).removeprefix(text).strip("\n")
 
     def boot(self, text: str) -> str:
-        """Run a command that starts a kernel; what the console says until the machine is off."""
+        """Run a command that starts a kernel; return the console's text until power-off."""
         self._send(text)
         return self._until(None)
 
     def assert_reads(self, where: str, path: str, data: bytes, address: str = ADDRESS) -> None:
         """Assert that it loads ``data`` from a file; ``where`` is a device, such as ``virtio 0:2``.
 
-        The data stay at ``address``, in hexadecimal, and their size in the variable ``filesize``.
+        The data remain at ``address``, in hexadecimal, and their size in the variable ``filesize``.
         """
         said = self.command(f'ext4load {where} {address} "{path}"')
         assert said.startswith(f"{len(data)} bytes read"), said
@@ -56,7 +56,7 @@ class UBoot:
         assert said.endswith(f"{zlib.crc32(data):08x}"), said
 
     def listing(self, where: str, path: str) -> dict[str, int | None]:
-        """The names in a directory, with sizes; None for that of a directory."""
+        """The names in a directory, with file sizes; None for directories."""
         rows = re.findall(ROW, self.command(f'ext4ls {where} "{path}"'))
         return {name: None if kind == "<DIR>" else int(size) for kind, size, name in rows}
 
@@ -96,10 +96,10 @@ def u_boot(
 ) -> Iterator[UBoot]:
     """Start U-Boot and wait for its prompt.
 
-    With ``auto`` it looks for something to boot first, as it does when no key is pressed, and
-    comes to its prompt if it finds nothing. Without ``snapshot`` the drives can be written to.
+    With ``auto`` it first searches for something to boot, as if no key were pressed, and shows its
+    prompt if it finds nothing. Without ``snapshot`` the drives can be written to.
 
-    Raises :class:`GuestError` when all together takes more than ``timeout`` seconds.
+    Raises :class:`GuestError` if all of this takes more than ``timeout`` seconds.
     """
     qemu = require("qemu-system-x86_64")
     if not rom.exists():

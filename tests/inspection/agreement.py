@@ -1,7 +1,7 @@
 """Counts how often checker and e2fsck agree: ``python -m tests.inspection.agreement COUNT SEED``.
 
-Single fields of metadata are changed, or single bytes, or an edit is made with debugfs, in images
-of every kind; then both say whether the image is clean. Fields are those that ``show`` names.
+Images of every kind get a changed field of metadata, a changed byte, or an edit by debugfs. Then
+both programs decide whether the image is clean. The fields are those that ``show`` names.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ OURS = {
         free=0,
     ),
 }
-# e2fsck compares these with the clock; the checker asks none.
+# e2fsck compares these with the clock; the checker uses no clock.
 CLOCK = {
     *("s_mtime", "s_wtime", "s_lastcheck", "s_mtime_hi", "s_wtime_hi", "s_lastcheck_hi"),
 }
@@ -116,7 +116,7 @@ VALUES = (0, 1, 2, 11, 12, 13, 100, 500, 0x1000, 0x4000, 0x81A4, 0x41ED, 0xA1FF,
 
 
 class Base(NamedTuple):
-    """An image without a fault, and the metadata in which damage is done."""
+    """An image without a fault, and the metadata to be damaged."""
 
     name: str
     data: bytes
@@ -124,7 +124,7 @@ class Base(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One damaged image; ``what`` says how."""
+    """One damaged image; ``what`` describes the damage."""
 
     base: str
     what: str
@@ -132,10 +132,10 @@ class Case(NamedTuple):
 
 
 def files(folder: Path, *, names: int, large: int, pieces: int) -> Path:
-    """A tree of the host that has something of everything but attributes.
+    """A tree of the host with every kind of content, except attributes.
 
-    It has so many ``names`` in a directory, a file of ``large`` times 256 bytes, and one in so many
-    ``pieces``.
+    It has ``names`` files in a directory, a file of ``large`` times 256 bytes, and one with
+    ``pieces`` extents.
     """
     source = folder / "source"
     (source / "d" / "e").mkdir(parents=True)
@@ -154,7 +154,7 @@ def files(folder: Path, *, names: int, large: int, pieces: int) -> Path:
 
 
 def sources(folder: Path) -> Path:
-    """The same with attributes, as far as the host has them."""
+    """The same with attributes, if the host supports them."""
     source = files(folder, names=120, large=4000, pieces=40)
     with suppress(OSError):
         os.setxattr(source / "big", b"user.short", b"text")
@@ -164,7 +164,7 @@ def sources(folder: Path) -> Path:
 
 
 def bases(folder: Path, *, kernel: bool = False) -> Iterator[Base]:
-    """Images of mke2fs and of ours; with ``kernel`` also those that the kernel wrote to."""
+    """Images of mke2fs and of ours; with ``kernel`` also some that the kernel wrote to."""
     source = sources(folder)
     for name, options in MKE2FS.items():
         image = folder / name
@@ -275,7 +275,7 @@ def _with_debugfs(start: Base, chance: random.Random, scratch: Path) -> Case:
 
 
 def checked(data: bytes) -> Result | None:
-    """What the checker says; None for what cannot be read."""
+    """The codes that the checker reports; None for an unreadable image."""
     met: list[DamageError] = []
     try:
         with open_image(data, on_damage=met.append) as image:
@@ -285,7 +285,7 @@ def checked(data: bytes) -> Result | None:
 
 
 def verdicts(case: Case, scratch: Path) -> tuple[list[str], list[str]]:
-    """(what e2fsck finds, what the checker finds): codes, none for a clean image."""
+    """(codes of e2fsck, codes of the checker); both empty for a clean image."""
     image = scratch / "damaged"
     image.write_bytes(case.data)
     theirs = problems(image)

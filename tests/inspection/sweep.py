@@ -1,8 +1,8 @@
-"""Counts by class of damage how often checker and e2fsck agree that an image is clean, or not.
+"""Counts, by class of damage, how often checker and e2fsck agree on whether images are clean.
 
 ``python -m tests.inspection.sweep TIMES SEED [CLASS...]`` sets each field of each kind of metadata
-to 0, 1, all ones, its value with the lowest bit changed, and to a random one, so many times each,
-with the checksum right and stale; and it cuts images off. A class is a kind of metadata.
+to 0, 1, all ones, its value with the lowest bit flipped, and a random value. It does so TIMES times
+each, with corrected and stale checksums, and also cuts images off. A class is a kind of metadata.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Case(NamedTuple):
     """One damaged image."""
 
     kind: str
-    """Its class."""
+    """The class of damage."""
     what: str
     data: bytes
 
@@ -58,7 +58,7 @@ class Place(NamedTuple):
 
 
 def small_bases(folder: Path) -> Iterator[Base]:
-    """Images without a fault, of kilobytes to megabytes, so that thousands can be checked."""
+    """Images without a fault, of kilobytes to megabytes, so thousands can be checked."""
     source = files(folder, names=40, large=300, pieces=12)
     for name in OF_MKE2FS:
         image = folder / name
@@ -77,7 +77,7 @@ def small_bases(folder: Path) -> Iterator[Base]:
 
 
 def truncated(found: Sequence[Base], times: int, chance: random.Random) -> Iterator[Case]:
-    """Images that end early: anywhere, at a block, in their last page, in their last blocks."""
+    """Images that are cut off: anywhere, at a block, in their last page, in their last blocks."""
     for one in found:
         size = len(one.data)
         for number in range(times):
@@ -91,7 +91,7 @@ def truncated(found: Sequence[Base], times: int, chance: random.Random) -> Itera
 
 
 def places(found: Sequence[Base]) -> dict[tuple[str, str], list[Place]]:
-    """(kind of metadata, field) -> where it is."""
+    """(kind of metadata, field) -> positions."""
     fields: dict[tuple[str, str], list[Place]] = defaultdict(list)
     for one in found:
         with open_image(one.data) as image:
@@ -148,11 +148,11 @@ def is_clean(data: bytes) -> bool:
 
 
 def differing(found: Iterator[Case], scratch: Path) -> tuple[Counter[str], dict[str, list[str]]]:
-    """How many cases each class has, and those of which only one program says they are clean.
+    """The number of cases of each class, and the cases on which the programs disagree.
 
-    e2fsck says so if it logs no problem and does not give up. Its exit status is another matter:
-    with ``-n`` it is 0 for much that was named, since what comes before pass 1 is forgotten
-    (e2fsck/unix.c:main).
+    For e2fsck, an image is clean if it logs no problem and does not give up. Its exit status is not
+    used: with ``-n`` it is 0 despite many logged problems, because those before pass 1 are
+    forgotten (e2fsck/unix.c:main).
     """
     counts: Counter[str] = Counter()
     differ: dict[str, list[str]] = defaultdict(list)
@@ -162,7 +162,7 @@ def differing(found: Iterator[Case], scratch: Path) -> tuple[Counter[str], dict[
         try:
             verdict = e2fsck(image, "-n")
         except subprocess.TimeoutExpired:
-            continue  # e2fsck comes to no end on some
+            continue  # e2fsck never ends on some
         counts[case.kind] += 1
         theirs = not verdict.problems and verdict.status < 8
         ours = is_clean(case.data)

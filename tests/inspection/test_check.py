@@ -1,4 +1,4 @@
-"""The checker calls clean what e2fsck calls clean, from any maker, whatever is wrong."""
+"""The checker and e2fsck agree on which images are clean, from any maker, with any fault."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_images_of_others(name: str, tmp_path: Path) -> None:
     result = checked(image, data=True)
     found = problems(image)
     if found == [MKE2FS_QUOTA] or set(found) == {MKE2FS_QUOTA}:
-        # mke2fs -d leaves quota files that are wrong; both say so.
+        # mke2fs -d writes wrong quota files; both report this.
         assert {problem.code for problem in result.problems} == {"PR_6_UPDATE_QUOTAS"}
         return
     assert not found
@@ -106,7 +106,7 @@ def test_images_of_ours(name: str, tmp_path: Path) -> None:
     assert result.inodes > 400
 
 
-# -- images with one -------------------------------------------------------------------------------
+# -- images with a fault ---------------------------------------------------------------------------
 
 BASES = {
     "ext4": "-t ext4 -b 1024",
@@ -150,7 +150,7 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> list[agreement.Base]:
 def test_damage_is_found_where_e2fsck_finds_it(
     seed: int, kinds: list[agreement.Base], tmp_path: Path
 ) -> None:
-    """docs/checking.md names the kinds in which they may differ; 97 of 100 must agree."""
+    """docs/checking.md lists where they may differ; 97 of 100 must agree."""
     count = 70
     differ = []
     for case in agreement.cases(kinds, count, seed, tmp_path):
@@ -199,7 +199,7 @@ def test_a_problem_has_the_name_that_e2fsck_has_for_it(
 
 
 ALIKE = [
-    # What only the kernel minds, in inodes that no directory names.
+    # What only the kernel rejects, in inodes that no directory names.
     ("ext4", "set_inode_field <8> extra_isize 0x100"),
     ("ext4", "set_inode_field <8> file_acl 0xffff"),
     ("ext4", "set_inode_field <8> flags 0x80800"),
@@ -211,7 +211,7 @@ ALIKE = [
     ("ext4", "set_inode_field <500> dtime 16"),
     ("ext4", "set_super_value usr_quota_inum 4"),
     ("ext4", "set_super_value feature_ro_compat 0x1046b"),
-    # A directory that had too many links once; only one with an index stays at 1.
+    # A directory that once had too many links; only one with an index keeps the count 1.
     ("ext4", "set_inode_field /d links_count 1"),
     ("plain", "set_inode_field / links_count 1"),
     ("ext2", "mknod /char c 4 5"),
@@ -229,7 +229,7 @@ def test_what_is_clean_to_e2fsck_is_clean(
 
 
 def test_inodes_in_bad_blocks_of_a_table_are_not_looked_at(tmp_path: Path) -> None:
-    """They count as in use, and an inode there that no directory names is no problem."""
+    """They count as in use, and unnamed inodes there are not a problem."""
     image, bad = tmp_path / "image", tmp_path / "bad"
     bad.write_text("5000\n5001\n")
     command = [tools.require("mke2fs"), "-q", "-F", "-t", "ext2", "-I", "128", "-b", "1024"]
@@ -272,7 +272,7 @@ def test_what_e2fsck_names_and_forgets_is_an_error(
 
 
 def test_copies_that_differ_are_warnings(tmp_path: Path) -> None:
-    """e2fsck never looks at them; a repair that needs them would."""
+    """e2fsck never reads them, but a repair that needs them would."""
     image = tmp_path / "image"
     write_image(some_tree(), image, Spec(block_size=1024, size=40 << 20))
     copy = (1 + 8192) * 1024

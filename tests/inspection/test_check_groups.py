@@ -1,4 +1,4 @@
-"""The check of this library and e2fsck on damage to what clusters and metagroups are."""
+"""Our checker and e2fsck agree on damage to clusters and metagroups."""
 
 from __future__ import annotations
 

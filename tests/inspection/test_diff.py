@@ -174,7 +174,7 @@ def test_no_byte_differs_unseen(base: Path, data: st.DataObject) -> None:
     changed = bytearray(whole)
     place = data.draw(st.integers(0, len(whole) - 1))
     changed[place] ^= data.draw(st.integers(1, 255))
-    with suppress(DamageError, ImageError):  # what cannot be read is an error with its place
+    with suppress(DamageError, ImageError):  # unreadable data is an error with its position
         assert not compared(whole, bytes(changed)).are_equal
 
 
@@ -214,7 +214,7 @@ def test_the_command(base: Path, tmp_path: Path) -> None:
     assert not report["equal"]
     (content,) = (each for each in report["differences"] if each["what"] == "content")
     assert content["examples"][0]["where"] == "/log"
-    # Derived UUIDs do not follow from content.
+    # Derived UUIDs do not depend on content.
     assert run("diff", base, other, "--fields").returncode == 0
 
 
@@ -275,7 +275,7 @@ def test_features_are_named_and_texts_that_are_empty_are_none(tmp_path: Path) ->
 
 
 def test_files_that_go_on_after_the_file_system(tmp_path: Path, watch: Watch) -> None:
-    """What is appended, such as a tree of hashes, makes two builds differ as well."""
+    """Appended data, such as a hash tree, makes two builds differ as well."""
     data = image(make_tree(), tmp_path / "a.img").read_bytes()
     longer = data + b"x" * 5000
     found = compared(data, longer)
@@ -287,7 +287,7 @@ def test_files_that_go_on_after_the_file_system(tmp_path: Path, watch: Watch) ->
     short = data[: -(2 << 10)]
     assert compared(data, short).counts["place", "size of the file"] == 1
     assert compared(longer, bytes(longer)).are_equal
-    # In a partition anything may follow.
+    # In a partition, anything may follow.
     with open_image(b"12" * 512 + longer, offset=1024) as window, open_image(data) as whole:
         assert compare_images(window, whole).are_equal
     for name, content in (("b.img", longer), ("c.img", other)):
@@ -297,7 +297,7 @@ def test_files_that_go_on_after_the_file_system(tmp_path: Path, watch: Watch) ->
     done = run("diff", tmp_path / "a.img", tmp_path / "b.img")
     assert done.returncode == 1
     assert f"size of the file: in bytes: {len(data)} -> {len(longer)}" in done.stdout
-    # Of what is missing in both nobody can say that it is equal.
+    # What is missing in both cannot be called equal.
     cut = tmp_path / "cut-a.img", tmp_path / "cut-b.img"
     for path in cut:
         watch.damaged(path)

@@ -1,4 +1,4 @@
-"""A map paints each block once, in the colour of what uses it."""
+"""A map paints each block once, in the colour of its use."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 NAMES = (*SPECS, "ext2", "bigalloc", "ext4")
 
 
-# -- who uses what ---------------------------------------------------------------------------------
+# -- users of blocks -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -122,7 +122,7 @@ def test_each_block_has_one_cell(
 
 
 def areas(text: str) -> Counter[str]:
-    """Class -> the area that is painted, in square pixels."""
+    """Class -> painted area, in square pixels."""
     found: Counter[str] = Counter()
     for path in ElementTree.fromstring(text).iter(f"{SVG}path"):
         for width, height in re.findall(r"h(\d+)v([\d.]+)h-\d+z", path.attrib["d"]):
@@ -131,7 +131,7 @@ def areas(text: str) -> Counter[str]:
 
 
 def legend(text: str) -> dict[str, int]:
-    """Label -> blocks."""
+    """Label -> number of blocks."""
     rows = {}
     for label in ElementTree.fromstring(text).iter(f"{SVG}text"):
         for amount in label.iter(f"{SVG}tspan"):
@@ -155,7 +155,7 @@ def test_areas_are_those_of_the_blocks(name: str, images: dict[str, Path]) -> No
     assert told["free"] == counts[FREE]
     assert sum(count for label, count in told.items() if label.startswith("files")) == counts[DATA]
     assert sum(told.values()) == sum(counts.values())
-    # The journal is the fifth class; the free one lies under all others.
+    # The journal is the fifth class; free space is below all others.
     assert painted["c4"] == counts["journal"] * one
     sizes = Counter({place: area for place, area in painted.items() if place in FILES})
     assert sum(sizes.values()) == counts[DATA] * one

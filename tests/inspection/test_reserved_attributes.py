@@ -1,4 +1,4 @@
-"""Blocks of attributes that damage gives to inodes which no path leads to; e2fsck judges."""
+"""Damaged images with attribute blocks in inodes that no path leads to; e2fsck judges."""
 
 from __future__ import annotations
 

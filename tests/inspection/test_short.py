@@ -1,4 +1,4 @@
-"""Images that end early: every command ends soon, says what is missing, and shows the rest."""
+"""Images that are cut off: every command ends soon, reports what is missing, shows the rest."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COMMANDS = (
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file system of 4 TiB, of which a file holds the first 12 MiB."""
+    """A file system of 4 TiB, cut off after 12 MiB."""
     folder = tmp_path_factory.mktemp("short")
     (folder / "source").mkdir()
     (folder / "source" / "file").write_bytes(b"text" * 100_000)
@@ -89,7 +89,7 @@ def test_any_end(size: int, large: Path, tmp_path: Path) -> None:
 
 
 class Counted:
-    """Is asked in every loop that might be long."""
+    """Counts how often it is asked, in every loop that might be long."""
 
     asked = 0
 

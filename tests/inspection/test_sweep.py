@@ -26,14 +26,14 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[agreement.Base]:
 
 
 def test_images_that_end_early(found: list[agreement.Base], tmp_path: Path) -> None:
-    """They are never clean, though ``e2fsck -fn`` ends with 0 if it needs nothing of the rest."""
+    """They are never clean, though ``e2fsck -fn`` ends with 0 if it does not need the rest."""
     cases = sweep.truncated(found, CUTS, random.Random(8))
     counts, differ = sweep.differing(cases, tmp_path)
     assert counts.total() >= CUTS * len(found) - 2 and not differ, differ
 
 
 def test_fields_that_are_damaged(found: list[agreement.Base], tmp_path: Path) -> None:
-    """Of each field of each structure; docs/checking.md says where they may differ."""
+    """This covers each field of each structure; docs/checking.md lists where they may differ."""
     chance = random.Random(9)
     fields = list(sweep.places(found).values())
     chance.shuffle(fields)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 NOISE_SECONDS = 0.02
-"""Below this a measurement says nothing."""
+"""Measurements below this are noise."""
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:

@@ -128,7 +128,7 @@ class Htree:
 
     hash_version: int
     levels: int
-    """1 is a root whose entries point at leaves."""
+    """With 1, the entries of the root point to leaves."""
     leaves: list[list[bytes]] = field(repr=False)
     """The names in each leaf, in the order of the index."""
     text: str = field(repr=False)

@@ -27,11 +27,11 @@ class Entry(NamedTuple):
     """What every reader reports about one name."""
 
     mode: int
-    """``st_mode``, with the kind."""
+    """``st_mode``, with the file type."""
     size: int
-    """Bytes of a file or of a link target; 0 for every other kind."""
+    """Bytes of a file or of a link target; 0 for all other kinds."""
     digest: str
-    """SHA-256 of those bytes."""
+    """SHA-256 of these bytes."""
 
 
 Listing = dict[bytes, Entry]
@@ -304,7 +304,7 @@ READERS: dict[str, Callable[[Path], Listing]] = {
     "fsext": list_fsext,
     "fuse2fs": list_fuse2fs,
 }
-"""Every reader that lists a whole image."""
+"""Every reader that can list an entire image."""
 
 
 def assert_listing_equal(found: Listing, expected: Listing) -> None:

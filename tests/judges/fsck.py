@@ -22,19 +22,19 @@ from .tools import run
 Level = Literal["quick", "full"]
 
 BACKUP_RUNS_MAX = 6
-"""So many backups are given to e2fsck; the bytes of all are compared anyway."""
+"""e2fsck runs with at most this many backups; the bytes of all are compared anyway."""
 
 BACKUP_RUN_GROUPS_MAX = 2048
-"""Above this number of groups a run by a backup takes minutes, as it reads every bitmap."""
+"""With more groups, a run with a backup takes minutes, because it reads every bitmap."""
 
 REPAIRED = 1
-"""The status of e2fsck where something was changed, such as a journal."""
+"""The exit status of e2fsck if it changed something, such as a journal."""
 
 ORPHAN_CLEARED = "0x000020"
 ORPHANS = {ORPHAN_CLEARED, "0x06000c"}
-"""What e2fsck says of orphans that it deletes or cuts, and of their file, which it clears."""
+"""e2fsck's codes for orphans that it deletes or truncates, and for their file, which it clears."""
 ORPHAN_FILE_LEFT = {"0x06000c", "0x060009"}
-"""That the file is not cleared, and so cannot be taken for a new one."""
+"""The codes if the file is not cleared, and so cannot be taken for a new one."""
 
 DIARY = {
     "s_wtime": range(0x30, 0x34),
@@ -46,7 +46,7 @@ DIARY = {
     "s_lastcheck_hi": range(0x277, 0x278),
     "s_checksum": range(0x3FC, 0x400),
 }
-"""What ``e2fsck -fy`` writes into the superblock of an image without fault."""
+"""The bytes that ``e2fsck -fy`` writes into the superblock of an image without faults."""
 
 BG_FLAGS = range(0x12, 0x14)
 BG_CHECKSUM = range(0x1E, 0x20)
@@ -56,11 +56,11 @@ BACKUP_DIFFERS = {
     "s_block_group_nr": range(0x5A, 0x5C),
     "s_checksum": range(0x3FC, 0x400),
 }
-"""Where a copy of the superblock differs from the first one, in images of mke2fs."""
+"""Where a backup of the superblock differs from the first one, in images of mke2fs."""
 
 TIME_OUT_OF_RANGE = "0x010082"
 AFTER_2242 = 3 * (1 << 32) - 1
-"""e2fsck 1.47.0 compares its low 32 bits with stamps of the superblock, so all of them are ones."""
+"""e2fsck 1.47.0 compares its low 32 bits with times in the superblock, so they are all ones."""
 INODE_BITMAP_PADDING = "0x050001"
 BLOCK_BITMAP_PADDING = "0x050002"
 BLOCK_BITMAP_HEADER = "0x050003"

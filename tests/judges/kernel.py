@@ -20,12 +20,12 @@ GOOD_MESSAGES = re.compile(
     r"|Converting file system to meta_bg"
     r"|ext4_convert_unwritten_extents_endio:\d+: Inode \(\d+\) finished: extent logical block"
 )
-"""What ext4 may say about an image without fault; every other line is an objection.
+"""What ext4 may log about an image without faults; any other line is an objection.
 
-That orphans are skipped is said of every file system with an orphan file on a device that is
-read-only. The last one is a question of kernels with CONFIG_EXT4_DEBUG about themselves: writing
-of one part of an extent ended, which they had not cut yet. It is said of file systems of mke2fs
-as well, mostly of those with bigalloc and no journal that become full.
+The kernel logs skipped orphans for every file system with an orphan file on a read-only device. The
+last message is a self-check of kernels with CONFIG_EXT4_DEBUG: a write to part of an extent ended
+before the extent was split. It also appears for file systems of mke2fs, mostly full ones with
+bigalloc and no journal.
 """
 
 
@@ -33,7 +33,7 @@ RECOVERY = re.compile(
     r"recovery complete|\d+ orphan inodes? deleted|\d+ truncates? cleaned up"
     r"|recovery required on readonly filesystem|write access will be enabled during recovery"
 )
-"""What is said of an image that needed recovery, and only of that."""
+"""Logged only for images that needed recovery."""
 
 
 class KernelLog:

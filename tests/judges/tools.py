@@ -72,10 +72,10 @@ PACKAGES = {
     "xz": "xz-utils",
     "zerofree": "zerofree",
 }
-"""Program -> the Debian package that brings it, where the names differ or may surprise."""
+"""Program -> its Debian package, where the names differ or may surprise."""
 
 OTHER_NAMES = {"7zz": ("7z",), "partclone.extfs": ("partclone.ext4",)}
-"""What a program is called in other releases."""
+"""Names of programs in other releases."""
 
 SEARCH_PATH = os.pathsep.join(
     [os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"]
@@ -83,7 +83,7 @@ SEARCH_PATH = os.pathsep.join(
 DEFAULT_TIMEOUT = 600.0
 
 missing_oracles: set[str] = set()
-"""What was not found in this run; the summary of the run lists it."""
+"""The judges that were not found; the summary of the run lists them."""
 
 
 def oracles_are_required() -> bool:

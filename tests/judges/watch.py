@@ -27,7 +27,7 @@ from .fsck import Level, judge, judge_bytes
 from .tools import find
 
 FULL_BYTES_MAX = 64 << 20
-"""Images that take up more of the disk are judged quickly only."""
+"""Images that use more disk space are only judged quickly."""
 
 ENTRIES_SEARCHED_MAX = 20_000
 
@@ -45,7 +45,7 @@ class Watch:
         self._judged: dict[Path, Stamp] = {}
         self._damaged: set[Path] = set()
         self.count = 0
-        """Images judged in this test."""
+        """The number of images judged in this test."""
 
     def start(self, *, judging: bool, level: Level) -> None:
         """Begin a test. ``level`` applies to its first image only, as there are often many."""
@@ -147,7 +147,7 @@ def clock_of(path: Path) -> int | None:
 
 
 watch = Watch()
-"""The only one; the fixtures of ``conftest.py`` drive it."""
+"""The only instance; the fixtures of ``conftest.py`` control it."""
 
 
 def install() -> None:

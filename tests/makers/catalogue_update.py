@@ -29,7 +29,7 @@ from tests.judges.tools import require
 _CODE = re.compile(r'<problem code="0x([0-9a-f]{6})"')
 SECONDS = 10
 AT_ONCE = 120
-"""Cases for which the guest boots once."""
+"""The number of cases per boot of the guest."""
 
 
 def logged(image: Path, option: str) -> tuple[str, ...]:

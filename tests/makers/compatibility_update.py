@@ -72,16 +72,16 @@ What depends on the size is not refused. Descriptors that fill three quarters of
 """
 
 YES, NO, WRONG = "yes", "no", "**wrong**"
-"""A reader gives back all; refuses or fails; gives back something else without a word."""
+"""A reader returns everything; refuses or fails; silently returns something else."""
 
 UNUSUAL = (
     *("block-maps:2", "unwritten-holes", "deep-index", "empty-blocks", "deleted-names"),
     "journal-transactions",
 )
-"""Policies whose images not every reader reads."""
+"""Policies with images that some reader cannot read."""
 
 DRIVES_MAX = 12
-"""Images that one U-Boot looks at."""
+"""The number of images per U-Boot."""
 
 FAILURES = (AssertionError, subprocess.SubprocessError, OSError)
 
@@ -93,14 +93,14 @@ class Row:
     name: str
     spec: Spec
     content: str = ""
-    """What the tree has besides what every tree has."""
+    """The additional content of this row's tree."""
     features: FeatureSet | None = None
-    """What the image has, if it is not what the Spec asks for."""
+    """The features of the image, if they differ from the Spec's."""
 
 
 USING = ("inline_data", "casefold", "ea_inode", "verity", "encrypt", "meta_bg")
 USED = {name: name for name in USING}
-"""Features that an image only uses for what not every tree has."""
+"""Features that take effect only with special content in the tree."""
 
 
 def feature_spec(name: str) -> Spec:
@@ -355,7 +355,7 @@ READERS: dict[str, Callable[[Path, Tree], bool]] = {
     "ext4": _listed(foreign.list_ext4),
     "libfsext": _listed(foreign.list_fsext),
 }
-"""Every reader that is a program or module of the host; U-Boot is asked in a guest."""
+"""Every reader that is a program or module of the host; U-Boot runs in a guest."""
 
 READER_NAMES = PROFILE_READERS
 

@@ -119,7 +119,7 @@ from the UUID and the path. Encrypted directories with casefold have no index: t
 the kernel builds an index with siphash.""",
     ),
 }
-"""Title -> the module of the declarations, and facts that concern no single field."""
+"""Title -> the module of the declarations, and facts not about a single field."""
 
 
 def page() -> str:

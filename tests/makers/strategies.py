@@ -30,7 +30,7 @@ KIB = 1024
 MIB = 1024 * KIB
 
 ID_MAX = (1 << 32) - 2
-"""The kernel takes the highest number for "no owner"."""
+"""The kernel uses the highest number for "no owner"."""
 
 TIME_FIRST = -(1 << 31)
 TIME_LAST = (1 << 34) - (1 << 31) - 1
@@ -316,10 +316,10 @@ OPTIONAL_FEATURES = [
     "extra_isize",
     "metadata_csum",
 ]
-"""Features that an image may do without; sparse_super is needed by resize_inode."""
+"""Features that an image may lack; sparse_super is needed by resize_inode."""
 
 NEED_A_JOURNAL = ("fast_commit", "orphan_file")
-"""Features that make files without a name."""
+"""Features that create files without a name."""
 
 
 @st.composite

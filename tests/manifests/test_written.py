@@ -1,4 +1,4 @@
-"""Manifests as output: built again they give the same image, and the programs read them."""
+"""Manifests as output: they build the same image again, and the other programs read them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def image(tree: Tree) -> bytes:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tree of ``fixtures/host.toml`` in a directory, with a few awkward things more."""
+    """The tree of ``fixtures/host.toml`` in a directory, with a few more awkward entries."""
     path = tmp_path_factory.mktemp("written") / "tree"
     tree = adapted(load(FIXTURES / "host.toml").tree)
     materialise(tree, path)
@@ -81,7 +81,7 @@ def test_what_is_written_builds_the_same_image(kind: str, folder: Path, tmp_path
 
 
 def test_one_image_of_the_directory_and_all_manifests_of_it(folder: Path, tmp_path: Path) -> None:
-    """As a directory, as bsdtar's mtree, as our mtree and dump, and each made from another."""
+    """As a directory, as bsdtar's mtree, as our mtree and dump, and each converted to another."""
     tree = sources.directory(folder, xattrs=False)
     listing = tmp_path / "bsdtar.mtree"
     run(["bsdtar", "-cf", listing, "--format=mtree", "--options=all", "-C", folder, "."])
@@ -191,7 +191,7 @@ class TestContent:
 
 class TestWhoElseReadsIt:
     def test_bsdtar_reads_the_same_tree(self, folder: Path, tmp_path: Path) -> None:
-        """Its listing of our mtree, and its listing of the directory; it cannot read sockets."""
+        """bsdtar lists our mtree like the directory itself; it cannot read sockets."""
         listing = tmp_path / "x.mtree"
         tree = sources.directory(folder)
         left_out = [os.fsdecode(path) for path, node in tree.walk() if isinstance(node, Socket)]
@@ -227,11 +227,11 @@ class TestWhoElseReadsIt:
         listing.write_bytes(written(tree, "mtree", root=folder, digest="sha1"))
         with mounted(make_image(tree)) as point:
             said = run(["mtree", "-p", point, "-f", listing], check=False).stdout
-        # The image has lost+found besides.
+        # The image also has lost+found.
         assert said in ("", "extra: lost+found\n")
 
     def test_composefs_reads_and_writes_the_same_dump(self, folder: Path, tmp_path: Path) -> None:
-        """Where mkcomposefs is: Debian has it from 13 on."""
+        """mkcomposefs is in Debian since release 13."""
         if tools.find("mkcomposefs") is None or tools.find("composefs-info") is None:
             message = "mkcomposefs is not here to compare with; apt-get install composefs"
             tools.missing_oracles.add(message)
@@ -410,7 +410,7 @@ class TestTheCommand:
         assert (tmp_path / "1.img").read_bytes() == (tmp_path / "2.img").read_bytes()
 
     def test_a_path_that_no_manifest_may_have(self, tmp_path: Path) -> None:
-        """Those before it need not be looked at name by name, which would take minutes."""
+        """The paths before it are not checked name by name, which would take minutes."""
         name = "a/" * 16_380 + "long name"
         with tarfile.open(tmp_path / "t.tar", "w", format=tarfile.PAX_FORMAT) as archive:
             archive.addfile(tarfile.TarInfo(name))

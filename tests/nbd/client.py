@@ -1,4 +1,4 @@
-"""A client of network block devices that speaks the protocol, rightly or wrongly."""
+"""A client of network block devices that follows or violates the protocol."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class Client:
     """Connects, and does what it is told."""
 
     chunks = 0
-    """Those that came."""
+    """The number of chunks received."""
     _held = b""
 
     def __init__(self, server: Server | str) -> None:
-        """``server`` is one of this process, or the path of a socket."""
+        """``server`` is one in this process, or the path of a socket."""
         self.peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.peer.settimeout(20)
         self.peer.connect(server if isinstance(server, str) else server.address.path)
         assert self.take(18) == b"NBDMAGICIHAVEOPT\0\3"
 
     def take(self, count: int) -> bytes:
-        """The next bytes; ``EOFError`` if the connection ends before."""
+        """The next bytes; raises ``EOFError`` if the connection ends before."""
         data = bytearray(self._held[:count])
         self._held = self._held[count:]
         while len(data) < count:
@@ -39,7 +39,7 @@ class Client:
         return bytes(data)
 
     def put_back(self, data: bytes) -> None:
-        """Let what was taken be taken again."""
+        """Put bytes back, to be taken again."""
         self._held = data
 
     def flags(self, flags: int = 3) -> None:
@@ -78,7 +78,7 @@ class Client:
         return flags, kind, self.take(length)
 
     def data(self, offset: int, length: int) -> bytes:
-        """The bytes that the chunks of one answer make up."""
+        """The data in the chunks of one answer."""
         got, flags = bytearray(b"\xff" * length), 0
         while not flags & 1:
             flags, kind, body = self.chunk()

@@ -1,4 +1,4 @@
-"""What clients ask for, and how slowly they take it, says nothing of the memory of the server."""
+"""The server's memory does not depend on what clients request, or how slowly they read."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _layout(folder: Path) -> Layout:
 
 
 def place_of(layout: Layout) -> int:
-    """The first byte of the large file in the image."""
+    """The offset of the large file in the image."""
     with layout.open() as image:
         return next(each.offset for each in image.extents() if each.path == b"/large")
 
@@ -59,7 +59,7 @@ def served(layout: Layout, path: Path, **options: object) -> Iterator[Server]:
 
 
 def most_memory(pid: int) -> int:
-    """Bytes that a process had in memory at once."""
+    """The maximum resident set size of a process, in bytes."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError as error:
@@ -104,7 +104,7 @@ def test_many_slow_clients_that_ask_for_much(
 
 
 def read(client: Client, kind: str, offset: int, length: int, taken: int = 0) -> bytes:
-    """The data of an answer, of which so many bytes have been taken."""
+    """The data of an answer, of which ``taken`` bytes have already been read."""
     client.put_back({"simple": b"\x67\x44\x66\x98"}.get(kind, b"\x66\x8e\x33\xef")[:taken])
     if kind == "simple":
         error, data = client.simple(length)
@@ -142,7 +142,7 @@ def test_the_least_memory_gives_the_same_bytes(
 
 
 def test_the_allocation_comes_in_several_answers(layout: Layout, tmp_path: Path) -> None:
-    """An answer ends where the memory ends, and the client asks for the rest."""
+    """An answer ends when the memory is full, and the client requests the rest."""
     # Each block is followed by a free one.
     tree = Tree()
     tree.file("/scattered", b"x" * 1024 * 3000)
@@ -186,7 +186,7 @@ def test_a_source_that_changes_under_a_large_answer(tmp_path: Path, changes: str
     with layout.open() as image:
         places = {each.path: each.offset for each in image.extents() if each.path}
     heard: list[object] = []
-    # No room for the answer as a whole.
+    # There is not enough memory for the complete answer.
     options = {"memory": 8 * MIB, "most_clients": 2, "on_error": heard.append}
     with (
         served(layout, tmp_path / "s", **options) as server,

@@ -19,7 +19,7 @@ PLUGIN = Path(ext4writer_cli.__file__).parent / "nbdkit_plugin.py"
 
 
 def nbdkit(*arguments: object, run: str) -> subprocess.CompletedProcess[str]:
-    """Serve, and run a command beside it, under the system's own Python."""
+    """Serve, and run a command at the same time, under the system's own Python."""
     program = require("nbdkit")
     told = subprocess.run([program, "python", "--dump-plugin"], capture_output=True, text=True)
     version = ".".join(map(str, sys.version_info[:2]))

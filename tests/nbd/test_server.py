@@ -1,4 +1,4 @@
-"""Clients that other people wrote read what is served, and none can hurt it."""
+"""Foreign clients can read what is served, and no client can harm the server."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _server(layout: Layout, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield server
 
 
-# -- clients of others -----------------------------------------------------------------------------
+# -- foreign clients -------------------------------------------------------------------------------
 
 
 def test_nbdinfo_knows_what_it_is(server: Server, layout: Layout) -> None:
@@ -135,7 +135,7 @@ def test_several_clients_at_once(server: Server, image: Path) -> None:
     assert all(copy.communicate()[0] == expected for copy in copies)
 
 
-# -- a client of our own, for what theirs never do -------------------------------------------------
+# -- our own client, for what theirs never do ------------------------------------------------------
 
 
 def assert_still_serves(server: Server, image: Path) -> None:
@@ -202,7 +202,7 @@ def test_requests_that_wait_are_each_answered(server: Server, image: Path) -> No
 def test_thousands_of_small_requests_wait(
     server: Server, folder: Path, image: Path, structured: bool
 ) -> None:
-    """More than one sendmsg(2) takes, while the client reads nothing."""
+    """More than one sendmsg(2) accepts, while the client reads nothing."""
     data = image.read_bytes()
     first = data.index((folder / "large").read_bytes()[:4096])
     with closing(Client(server)) as client:
@@ -272,7 +272,7 @@ def test_requests_that_cannot_be(server: Server, image: Path, structured: bool) 
             (NBD_CMD_READ, (1 << 64) - 1, (1 << 32) - 1, 22),
             (NBD_CMD_READ, 0, 0, 22),
             (NBD_CMD_FLUSH, 1, 0, 22),
-            (NBD_CMD_BLOCK_STATUS, 0, 4096, 22),  # no context was agreed on
+            (NBD_CMD_BLOCK_STATUS, 0, 4096, 22),  # no context was negotiated
             (99, 0, 1, 22),
             (4, 0, 4096, 1),
             (6, 0, 4096, 1),
@@ -349,7 +349,7 @@ def test_clients_that_misbehave_are_sent_away(server: Server, image: Path) -> No
                 assert client.is_gone()
             elif step == 5:
                 client.go()
-                client.request(NBD_CMD_READ, 0, MIB)  # and go without the answer
+                client.request(NBD_CMD_READ, 0, MIB)  # and leave without the answer
             elif step == 6:
                 client.go()
                 client.request(NBD_CMD_WRITE, 0, (1 << 32) - 1)
@@ -387,7 +387,7 @@ class Busy(threading.Thread):
 def test_idle_clients_keep_nobody_out(
     layout: Layout, image: Path, tmp_path: Path, state: str
 ) -> None:
-    """The oldest of them is sent away; one that reads stays."""
+    """The oldest of them is disconnected; one that reads stays."""
     require("nbdinfo")
     with (
         layout.open() as opened,
@@ -403,7 +403,7 @@ def test_idle_clients_keep_nobody_out(
                 client.option(NBD_OPT_LIST)
             elif state != "silent":
                 client.go()
-            if state == "deaf":  # asks for more than a socket holds, and takes nothing of it
+            if state == "deaf":  # requests more than a socket holds, and reads none of it
                 for _ in range(20):
                     client.request(NBD_CMD_READ, 0, MIB)
         assert f"export-size: {layout.size_bytes} " in run(["nbdinfo", server.uri]).stdout
@@ -438,7 +438,7 @@ def test_the_one_that_was_idle_for_longest_goes(layout: Layout, tmp_path: Path) 
 
 
 def test_a_handshake_has_an_end(layout: Layout, tmp_path: Path) -> None:
-    """One that sends a byte now and then is no better than one that is silent."""
+    """A client that sends a byte now and then is treated like a silent one."""
     with (
         layout.open() as opened,
         Server(opened, f"unix:{tmp_path / 's'}", handshake_seconds=0.5) as server,

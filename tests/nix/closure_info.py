@@ -1,4 +1,4 @@
-"""What nixpkgs' ``closureInfo`` makes of the graph that Nix hands to a builder."""
+"""What nixpkgs' ``closureInfo`` computes from the graph that Nix passes to a builder."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Images that the drop-in for make-ext4-fs.nix makes of a small system."""
+"""Images of a small system, built with the drop-in for make-ext4-fs.nix."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ in
 
 
 class BuildError(AssertionError):
-    """Nix could not build; the text is all that it said."""
+    """Nix could not build; the text is its complete output."""
 
 
 class Build:
-    """A host with a system in its store, and the expression that makes an image of it."""
+    """A host with a system in its store, and the expression that builds an image of it."""
 
     def __init__(self, folder: Path, *, nix: bool = False) -> None:
-        """With ``nix`` the system has Nix itself as its tools, else something smaller."""
+        """With ``nix`` the system's tools are Nix itself, otherwise something smaller."""
         self.folder = folder
         self.said = ""
-        """What Nix said while it evaluated and built the last time."""
+        """Nix's output from the last evaluation and build."""
         self.host = NixHost(folder)
         self.tools = (add_nix if nix else add_script)(self.host, folder)
         words = self.host.add(Path(sysconfig.get_path("stdlib"), "encodings"))
@@ -69,7 +69,7 @@ class Build:
         populate: str = POPULATE,
         drop_in: Path = DROP_IN,
     ) -> Path:
-        """What the drop-in makes when it is called with ``arguments``; ``options`` are Nix's."""
+        """The drop-in's image for ``arguments``; ``options`` are Nix's."""
         expression = self.folder / "image.nix"
         expression.write_text(
             EXPRESSION.format(
@@ -85,15 +85,15 @@ class Build:
         return self._built(expression, "image", *options)
 
     def log(self, image: Path) -> str:
-        """What was said while ``image`` was built."""
+        """The log of the build of ``image``."""
         return self.host.run("nix-store", "--read-log", f"/nix/store/{image.name}").stdout
 
     def closure(self) -> Path:
-        """What ``closureInfo`` says of the system."""
+        """The output of ``closureInfo`` for the system."""
         return self._built(self.folder / "image.nix", "closure")
 
     def command(self, output: Path, *options: str) -> Path:
-        """What the command makes outside of Nix, out of the store where it lies on the host."""
+        """What the command writes outside Nix, from the store on the host."""
         folder = self.folder / "populated"
         folder.mkdir()
         (folder / "files").mkdir()

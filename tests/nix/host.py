@@ -1,4 +1,4 @@
-"""A real Nix whose ``/nix`` is a folder of the test's own; the host's root stays as it is."""
+"""A real Nix with a folder of the test as ``/nix``; the host's root is unchanged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.judges.tools import require, run
 
 CONFIG = "build-users-group =\nsandbox = false\nsubstitute = false\n"
-"""Builds by the user who runs the test, from what is there."""
+"""The user who runs the test builds, without substitutes."""
 
 Argument = str | os.PathLike[str]
 
@@ -18,7 +18,7 @@ class NixHost:
     """A host with a store at ``/nix/store``, as its programs see it."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises nothing; the test is skipped or fails where bubblewrap or Nix is missing."""
+        """Do not raise; skip or fail the test if bubblewrap or Nix is missing."""
         require("bwrap")
         require("nix-store")
         self.nix = folder / "nix"
@@ -33,9 +33,9 @@ class NixHost:
         stdin: bytes = b"",
         alone: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program that finds the folder at ``/nix`` and everything else in its place.
+        """Run a program that sees the folder as ``/nix`` and everything else unchanged.
 
-        ``alone`` shows it no other processes, in which Nix looks for roots of the collector.
+        ``alone`` hides other processes, where Nix looks for roots of the garbage collector.
         """
         wrapper: list[Argument] = ["bwrap", "--tmpfs", "/"]
         for path in sorted(Path("/").iterdir()):
@@ -52,13 +52,13 @@ class NixHost:
         return run([*wrapper, *arguments], check=check, stdin=stdin, environment=environment)
 
     def add(self, path: Path) -> str:
-        """Add a file or a tree to the store; returns its store path."""
+        """Add a file or a tree to the store; return its store path."""
         return self.run("nix-store", "--add", path).stdout.strip()
 
     def real(self, store_path: str) -> Path:
-        """Where the host keeps what its programs see below ``/nix``."""
+        """The host's path of what its programs see below ``/nix``."""
         return self.nix / Path(store_path).relative_to("/nix")
 
     def closure(self, *store_paths: str) -> list[str]:
-        """The store paths that these refer to, and these."""
+        """These store paths and all that they refer to."""
         return sorted(self.run("nix-store", "-qR", *store_paths).stdout.split())

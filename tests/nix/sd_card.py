@@ -1,4 +1,4 @@
-"""Disk images with an MBR, as nixpkgs' sd-image.nix makes them, on a card that is larger."""
+"""Disk images with an MBR, as nixpkgs' sd-image.nix creates them, on a larger card."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def make_card(root: Path, card: Path, size: int) -> None:
 
 
 def take_root(card: Path, root: Path) -> None:
-    """Write what lies from the start of the second partition to the end of the card."""
+    """Write the bytes from the start of the second partition to the end of the card."""
     size = card.stat().st_size - ROOT_START
     root.touch()
     _copy(card, ROOT_START, root, 0, size)
@@ -45,7 +45,7 @@ def _copy(source: Path, source_start: int, target: Path, target_start: int, size
         while position < source_start + size:
             try:
                 position = one.seek(position, os.SEEK_DATA)
-            except OSError:  # ENXIO: nothing but a hole up to the end
+            except OSError:  # ENXIO: only a hole up to the end
                 return
             piece = one.read(min(CHUNK, source_start + size - position))
             other.seek(target_start + position - source_start)

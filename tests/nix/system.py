@@ -1,4 +1,4 @@
-"""A small system in the store of a host, with what a NixOS image has beside its closure."""
+"""A small system in the store of a host, with what a NixOS image contains besides its closure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ derivation {{
 
 
 def add_nix(host: NixHost, scratch: Path) -> str:
-    """Add the host's Nix with all its libraries to the store; returns the store path."""
+    """Add the host's Nix with all its libraries to the store; return the store path."""
     tree = scratch / "nix-bin"
     (tree / "bin").mkdir(parents=True)
     (tree / "lib").mkdir()
@@ -46,7 +46,7 @@ def add_nix(host: NixHost, scratch: Path) -> str:
 
 
 def add_script(host: NixHost, scratch: Path) -> str:
-    """Add a package of one small program to the store; returns the store path."""
+    """Add a package with one small program to the store; return the store path."""
     tree = scratch / "script"
     (tree / "bin").mkdir(parents=True)
     (tree / "bin" / "hello").write_text("#!/bin/sh\necho hello\n")
@@ -55,7 +55,7 @@ def add_script(host: NixHost, scratch: Path) -> str:
 
 
 def build_system(host: NixHost, scratch: Path, tools: str, words: str) -> str:
-    """Build a system that refers to two store paths, ``tools`` with programs; its store path."""
+    """Build a system that refers to tools, with programs, and words. Return its store path."""
     expression = scratch / "system.nix"
     expression.write_text(SYSTEM.format(tools=tools, words=words))
     return host.run("nix-build", "--no-out-link", expression).stdout.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""Boot loaders list and read ``/boot`` of an image of the drop-in, on a card with an MBR."""
+"""Boot loaders list and read ``/boot`` in an image of the drop-in, on a card with an MBR."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.judges.tools import run
 from .drop_in import Build
 from .sd_card import ROOT_PARTITION, make_card
 
-# As generic-extlinux-compatible of NixOS fills /boot.
+# Like generic-extlinux-compatible of NixOS.
 POPULATE = """
 boot=files/boot
 mkdir -p $boot/extlinux $boot/nixos
@@ -51,7 +51,7 @@ def card(tmp_path: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """What is in /boot, by path."""
+    """The content of /boot, by path."""
     return {
         "/boot/nixos/zq8x7c1h-linux-6.6.63-Image": (folder / "kernel").read_bytes(),
         "/boot/nixos/0m1v2p3k-initrd-linux-6.6.63-initrd": (folder / "initrd").read_bytes(),
@@ -95,7 +95,7 @@ def test_u_boot_reads_boot(card: Path, tmp_path: Path) -> None:
 
 @pytest.mark.qemu
 def test_u_boot_finds_what_to_boot_by_itself(card: Path) -> None:
-    """Nobody presses a key: it looks through the partition that is marked as bootable."""
+    """No key is pressed: it searches the partition that is marked as bootable."""
     with u_boot([card], auto=True) as loader:
         assert f"Scanning virtio 0:{ROOT_PARTITION}..." in loader.console
         assert "Found /boot/extlinux/extlinux.conf" in loader.console

@@ -1,4 +1,4 @@
-"""What docs/nix.md shows works: its expressions are built, its commands and options exist."""
+"""What docs/nix.md shows works: its expressions build, its commands and options exist."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DROP_IN = "ext4writer/builder/nix/make-ext4-fs.nix"
 
 @pytest.fixture
 def build(tmp_path: Path) -> Build:
-    """A build beside whose expressions the project lies, as the page has it."""
+    """A build with the project next to its expressions, as on the page."""
     for name in ("builder", "ext4writer"):
         shutil.copytree(
             ROOT / name,
@@ -50,7 +50,7 @@ def test_the_module_names_the_drop_in(build: Build, tmp_path: Path) -> None:
 
 
 def test_more_arguments_go_in_between(build: Build, tmp_path: Path) -> None:
-    """It is called as the option's value is: with what sd-image.nix knows, and no more."""
+    """It is called like the option's value: with the arguments of sd-image.nix, and no others."""
     (tmp_path / "wrapper.nix").write_text(WRAPPER)
     image = build.image(drop_in=tmp_path / "wrapper.nix")
     found = debugfs.superblock(image)

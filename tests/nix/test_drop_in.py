@@ -47,7 +47,7 @@ def test_nix_finds_that_a_second_build_is_equal(build: Build) -> None:
 
 
 def test_what_the_image_holds(build: Build, tmp_path: Path) -> None:
-    """The kernel sees the closure, the files and the registration, all as on a NixOS root."""
+    """The kernel sees the closure, the files and the registration, as on a NixOS root."""
     require_root()
     image = build.image()
     registration = build.closure() / "registration"
@@ -75,7 +75,7 @@ def test_what_the_image_holds(build: Build, tmp_path: Path) -> None:
 
 
 def test_our_registration_is_that_of_closure_info(build: Build) -> None:
-    """Byte for byte, out of what the store paths hold."""
+    """It is byte for byte equal, computed from the content of the store paths."""
     build.image()
     closure, store = build.closure(), build.host.nix / "store"
     done = run("nix", "registration", "--closure", closure, "--store-dir", store, text=False)
@@ -109,7 +109,7 @@ def test_every_argument_of_its_own(build: Build) -> None:
 
 
 def test_the_arguments_of_the_old_function_are_taken(build: Build) -> None:
-    """As nixpkgs passes them; what only the old function needs changes nothing."""
+    """nixpkgs passes them; those that only the old function needs change nothing."""
     image = build.image()
     old = 'e2fsprogs = { bin = "/usr"; }; libfaketime = null; perl = null; fakeroot = null; '
     assert build.image(old + "zstd = null; lkl = null;") == image
@@ -152,7 +152,7 @@ def test_what_users_of_make_disk_image_know(build: Build, tmp_path: Path) -> Non
 
 
 def test_a_system_that_needs_no_first_boot(build: Build, tmp_path: Path) -> None:
-    """A real Nix has everything registered in a copy of what is mounted, and collects nothing."""
+    """A real Nix finds everything registered in a copy of the mount, and collects nothing."""
     require_root()
     system = f'builtins.storePath "{build.system}"'
     image = build.image(f"systemProfile = {system}; database = true; registration = false;")
@@ -171,7 +171,7 @@ def test_a_system_that_needs_no_first_boot(build: Build, tmp_path: Path) -> None
 
 
 def test_what_mke2fs_was_told_is_not_ignored_in_silence(build: Build) -> None:
-    """Neither a configuration of it nor another e2fsprogs does anything, and both are told."""
+    """Its configuration or another e2fsprogs has no effect, and both are reported."""
     drop_in = build.folder / "overridden.nix"
     drop_in.write_text(
         f"""

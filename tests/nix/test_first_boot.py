@@ -1,4 +1,4 @@
-"""An image of the drop-in on an SD card: the boot loader, the first boot, and a disk that fills."""
+"""An image of the drop-in on an SD card: the boot loader, the first boot, and a full disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.qemu, pytest.mark.slow]
 CARD = f"virtio 0:{ROOT_PARTITION}"
 GROWTH = 20
 KERNEL_AT, INITRD_AT = "1000000", "10000000"
-"""Where U-Boot loads them to, in hexadecimal."""
+"""The load addresses in U-Boot, in hexadecimal."""
 
 POPULATE = """
 mkdir -p files/boot files/lib64 files/proc files/dev files/tmp
@@ -33,8 +33,8 @@ cp {initrd} files/boot/initrd
 ln -s {nix}/lib/ld-linux-x86-64.so.2 files/lib64/
 """
 
-# What nixpkgs' sd-image.nix does on the first boot, after what activation writes.
-# Busybox has a partprobe of its own, which cannot tell the kernel of a partition in use.
+# What nixpkgs' sd-image.nix does on the first boot, after the files written by activation.
+# Busybox's own partprobe cannot inform the kernel about a partition in use.
 FIRST_BOOT = """
 root=$(findfs LABEL={label})
 mount -t ext4 $root /mnt
@@ -80,7 +80,7 @@ rm /mnt/nix-path-registration
 
 @pytest.mark.parametrize("baked", [False, True], ids=["loaded", "baked"])
 def test_from_boot_loader_to_full_disk(baked: bool, tmp_path: Path) -> None:
-    """With a database in the image there is nothing to load, and Nix knows all the same."""
+    """With a database in the image there is nothing to load, and Nix still has every path."""
     require_root()
     build = Build(tmp_path, nix=True)
     package = unpacked_kernel()

@@ -23,7 +23,7 @@ FLAKES = ("--extra-experimental-features", "nix-command flakes", "--offline")
 
 
 class Flake:
-    """The flake of a copy of the project, whose nixpkgs is a stand-in."""
+    """The flake of a copy of the project, with a stand-in for nixpkgs."""
 
     def __init__(self, build: Build) -> None:
         self.host = build.host
@@ -40,7 +40,7 @@ class Flake:
             shutil.copytree(ROOT / name, project / name, ignore=ignored)
         for name in ("LICENSE", "README.md", "pyproject.toml"):
             shutil.copy(ROOT / name, project)
-        # Only a repository can have its flake in a folder of it, for Nix 2.8.
+        # Nix 2.8 supports a flake in a subfolder only within a repository.
         git = ("git", "-C", project, "-c", "user.name=x", "-c", "user.email=x@example.org")
         for words in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "x")):
             run([*git, *words])
@@ -88,7 +88,7 @@ def test_make_ext4_fs(flake: Flake) -> None:
 
 
 def test_an_sd_card(flake: Flake, build: Build) -> None:
-    """The example's arguments reach the image that sd-image.nix takes."""
+    """The example's arguments reach the image that sd-image.nix uses."""
     where = "nixosConfigurations.sd-image"
     assert flake.value(where, "x: x.system") == "aarch64-linux"
     creator = flake.value(f"{where}.config.sdImage", "x: toString x.rootFilesystemCreator")
@@ -157,7 +157,7 @@ VALUES = {
     ],
 )
 def test_what_would_make_a_broken_disk(name: str, arguments: str, words: tuple[str, ...]) -> None:
-    """The image is copied as it is: it can neither be compressed nor have another label."""
+    """The image is copied unchanged: it can neither be compressed nor have another label."""
     require("nix-instantiate")
     module = ROOT / "builder" / "nix" / f"{name}.nix"
     expression = OPTIONS.format(module=module, arguments=arguments, value=VALUES[name])

@@ -1,4 +1,4 @@
-"""A card that is much larger than its image: inodes, blocks and the boot loader's reach."""
+"""A card that is much larger than its image: inodes, blocks, and what the boot loader reaches."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ df -i /mnt | tail -1
 sync
 umount /mnt
 """
-"""The kernel spreads directories in the root over all groups (find_group_orlov), and blocks of
-files of more than 64 KiB follow their inodes; those of smaller files lie together."""
+"""The kernel spreads directories in the root over all groups (find_group_orlov). Blocks of files
+larger than 64 KiB follow their inodes; those of smaller files are stored together.
+"""
 
 
 def large_file(folder: Path) -> None:
-    """A store path of one file, for which an image has hardly any inodes of its own."""
+    """A store path of one file, for which an image has hardly any inodes."""
     store = folder / "store" / OBJECT
     store.mkdir(parents=True)
     (folder / "paths").write_text(f"/nix/store/{OBJECT}\n")
@@ -56,7 +57,7 @@ def large_file(folder: Path) -> None:
     ],
 )
 def test_grown_on_the_first_boot(size: int, rom: Path, tmp_path: Path) -> None:
-    """U-Boot reads what lies far behind, where an image of mke2fs would have meta_bg."""
+    """U-Boot reads files far beyond, where an image of mke2fs would have meta_bg."""
     large_file(tmp_path)
     image = tmp_path / "a.img"
     done = run(
@@ -69,7 +70,7 @@ def test_grown_on_the_first_boot(size: int, rom: Path, tmp_path: Path) -> None:
     assert "on-line resizing required" in said
     inodes = re.search(r"/dev/vda +(\d+) +\d+ +(\d+) ", said)
     assert inodes is not None
-    # As mke2fs gives them: one for 16 KiB.
+    # As in mke2fs, one for 16 KiB.
     assert int(inodes[2]) >= size // (16 << 10) * 0.99
     assert_clean(image)
     found = debugfs.superblock(image)

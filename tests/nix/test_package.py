@@ -1,4 +1,4 @@
-"""ext4writer as a package of Nix: what the expression says, and what it takes of the project."""
+"""ext4writer as a package of Nix: what the expression contains, and which files it uses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def expression(host: NixHost) -> Path:
 
 
 def attributes(host: NixHost) -> Any:
-    """What the expression hands to ``buildPythonApplication``."""
+    """The attributes that the expression passes to ``buildPythonApplication``."""
     words = ("nix-instantiate", "--eval", "--strict", "--read-write-mode", "--json")
     return json.loads(host.run(*words, expression(host), "-A", "arguments").stdout)
 
@@ -57,7 +57,7 @@ def test_the_package_says_what_the_project_says(host: NixHost) -> None:
 
 
 def test_the_source_is_the_package_and_nothing_else(host: NixHost) -> None:
-    """All that a wheel is made of, and no tests, caches or environments."""
+    """The source has everything for a wheel, and no tests, caches or environments."""
     source = host.real(attributes(host)["src"])
     found = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
     wanted = {"LICENSE", "README.md", "pyproject.toml"}

@@ -1,4 +1,4 @@
-"""What is free after growth, compared with what make-ext4-fs.nix of nixpkgs made with mke2fs."""
+"""Free space after growth, compared with an image of make-ext4-fs.nix, which uses mke2fs."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ OBJECT = "0123456789abcdfghijklmnpqrsvwxyz-model"
 
 @dataclass(frozen=True)
 class Room:
-    """Blocks and inodes of a file system that has grown."""
+    """Blocks and inodes of a file system after growth."""
 
     free_blocks: int
     reserved_blocks: int
     free_inodes: int
     table_blocks: int
-    """Those of all inode tables."""
+    """The blocks of all inode tables."""
     descriptor_blocks: int
-    """Those after all superblocks, with what is reserved for growth."""
+    """The blocks after all superblocks: descriptors and their reserve for growth."""
 
 
 def grown(image: Path) -> Room:
@@ -53,7 +53,7 @@ def grown(image: Path) -> Room:
 
 
 def old_image(root: Path, image: Path) -> Path:
-    """As that function does: a guess, and then as small as resize2fs can make it, and 16 MiB."""
+    """Do what that function does: a guess, the minimum of resize2fs, plus 16 MiB."""
     entries = sum(1 + len(files) for _, _, files in os.walk(root))
     said = run(["du", "-s", "-B", str(BLOCK), "--apparent-size", root]).stdout
     with image.open("wb") as file:
@@ -66,7 +66,7 @@ def old_image(root: Path, image: Path) -> Path:
 
 @pytest.fixture(name="store")
 def _store(tmp_path: Path) -> Path:
-    """A store path with a large file, so that mke2fs makes no small image; it is all a hole."""
+    """A store path with a large file, which is a hole, so mke2fs creates no small image."""
     path = tmp_path / "root" / "nix" / "store" / OBJECT
     path.mkdir(parents=True)
     with (path / "large").open("wb") as file:
@@ -90,7 +90,7 @@ def _old(store: Path, tmp_path: Path) -> Room:
 
 
 def test_only_inodes_and_reach_cost_root_blocks(store: Path, old: Room, tmp_path: Path) -> None:
-    """Nothing else does, and other users get more of both."""
+    """Only inodes and reach cost root blocks, and other users get more of both."""
     new = grown(new_image(store, tmp_path / "new.img"))
     assert new.free_inodes >= old.free_inodes
     assert new.free_blocks - new.reserved_blocks > old.free_blocks - old.reserved_blocks

@@ -10,7 +10,7 @@ from ext4writer.ondisk.record import Record
 
 
 def records() -> dict[str, Record]:
-    """Return all records by name; two records of one name are an error."""
+    """Return all records by name; a duplicate name is an error."""
     found: dict[str, Record] = {}
     for info in pkgutil.iter_modules(ondisk.__path__):
         module = importlib.import_module(f"{ondisk.__name__}.{info.name}")

@@ -1,4 +1,4 @@
-"""Folded names hash as e2fsprogs hashes them, which has the kernel's tables of Unicode 12.1."""
+"""Folded names hash as in e2fsprogs, which has the kernel's tables of Unicode 12.1."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ext4writer.ondisk.dirhash import half_md4_hash
 from tests.judges import tools
 
 MD4 = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
-"""What debugfs starts from when it is given no seed."""
+"""The initial state of debugfs without a seed."""
 
 
 def debugfs_hashes(names: list[str], tmp_path: Path) -> list[int]:
@@ -34,7 +34,7 @@ def of_ours(name: str) -> int:
 
 
 def code_points() -> list[str]:
-    """All but ideographs, surrogates, and what debugfs's own parser takes for white space."""
+    """All except ideographs, surrogates, and what debugfs's own parser treats as white space."""
     dull = (range(0x3400, 0x4DC0), range(0x4E00, 0xA000), range(0xAC10, 0xD7A0))
     dull += (range(0xD800, 0xF900), range(0x17000, 0x1B000), range(0x20000, 0x2F800))
     dull += (range(0x30000, 0xE0000), range(0xE1010, 0x110000))
@@ -52,7 +52,7 @@ def test_every_code_point(tmp_path: Path) -> None:
 
 
 def test_combining_marks_are_sorted(tmp_path: Path) -> None:
-    """Also around ignorable code points, between which nothing changes its place."""
+    """This includes ignorable code points, which sorting does not cross."""
     special = [
         character
         for character in code_points()
@@ -81,7 +81,7 @@ def test_names_that_are_the_same_to_the_kernel(name: str, same: str) -> None:
 
 
 def test_what_is_newer_than_12_1_stays_as_it_is() -> None:
-    """U+A7C7, of Unicode 13, has folded since then; tables of 12.1 do not know it."""
+    """U+A7C7 has folded since Unicode 13; the tables of 12.1 lack it."""
     assert casefold("\ua7c7".encode()) == "\ua7c7".encode()
 
 

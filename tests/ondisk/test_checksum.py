@@ -1,4 +1,4 @@
-"""The checksum functions themselves, and small properties of the checksums."""
+"""The checksum functions, and simple properties of the checksums."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DIGITS = b"123456789"
 
 
 def test_published_vectors() -> None:
-    """RFC 3720 B.4 inverts before and after; the catalogue of CRCs has the others."""
+    """RFC 3720 B.4 inverts before and after; the others are from the catalogue of CRCs."""
     for function in (crc32c, crc32c_python):
         assert function(M, DIGITS) ^ M == 0xE3069283
         assert function(M, bytes(32)) ^ M == 0x8A9136AA
@@ -145,7 +145,7 @@ def test_many_inodes_are_checksummed_like_one(
 ) -> None:
     total = before + len(inos) * size
     table = bytearray(data.draw(st.binary(min_size=total, max_size=total)))
-    # With and without room for the high half, in one table.
+    # With and without space for the high half, in one table.
     for position in range(len(inos) if size > 128 else 0):
         at = before + position * size + 128
         extra = data.draw(st.sampled_from([0, 3, 4, 32, 256]))

@@ -1,4 +1,4 @@
-"""Directory hashes: the kernel's vectors, debugfs as a judge, and bulk against scalar."""
+"""Directory hashes: the kernel's vectors, debugfs as a judge, and bulk compared with scalar."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ NAME = st.one_of(
 
 
 def _both(keys: Iterable[int]) -> list[tuple[int, int]]:
-    """The hash and the minor hash that each key is made of."""
+    """The hash and the minor hash in each key."""
     return [(key >> 32, key & 0xFFFFFFFF) for key in keys]
 
 
@@ -122,7 +122,7 @@ def test_bulk_with_more_names_than_lanes() -> None:
 
 
 def test_end_of_directory_is_replaced() -> None:
-    """fs/ext4/hash.c: no hash may equal the value that ends a directory."""
+    """fs/ext4/hash.c: no hash may equal the value that marks the end of a directory."""
     seed = (1, 0xFFFFFFFF, 2, 3)
     # The hash of an empty name is the second word of the seed.
     assert half_md4_hash(b"", seed, signed=True) == (0xFFFFFFFC, 2)

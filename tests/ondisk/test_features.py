@@ -1,4 +1,4 @@
-"""The features table: syntax of mke2fs, names, needs and conflicts."""
+"""The table of features: mke2fs syntax, names, needs and conflicts."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_check_says_what_to_do(change: str, message: str) -> None:
 
 
 def test_conflict_of_raw_words() -> None:
-    """Words that come from an image may hold both checksums of descriptors."""
+    """The words of an image may contain both checksums of descriptors."""
     both = FeatureSet(0, DEFAULT_FEATURES.incompat, feature("uninit_bg").mask | 0x400)
     with pytest.raises(SpecError, match=r"exclude each other, since both .*; add \^uninit_bg"):
         both.check()
@@ -138,7 +138,7 @@ def test_writable(change: str) -> None:
 
 @pytest.mark.parametrize("choice", [0, -1])
 def test_every_mend_works(choice: int) -> None:
-    """Following the messages of any two features ends in a set that passes."""
+    """Following the messages about any two features leads to a set that passes."""
     rows = [row.name for row in FEATURES]
     for first, second in combinations(rows, 2):
         features = FeatureSet.of(first, second)
@@ -155,7 +155,7 @@ def test_every_mend_works(choice: int) -> None:
 
 
 def followed(typed: list[str], hint: str) -> list[str]:
-    """What somebody types who follows a hint; the first of two ways."""
+    """What a user who follows a hint types; the first of two suggestions."""
     what, _, words = hint.split(", or ", maxsplit=1)[0].split(" or ", maxsplit=1)[0].partition(" ")
     if what == "add":
         return [*typed, *words.split(",")]
@@ -165,7 +165,7 @@ def followed(typed: list[str], hint: str) -> list[str]:
 
 
 def test_hints_do_not_undo_what_was_typed() -> None:
-    """Of any two words: names and a reason for each refusal, and ways out that end well."""
+    """For any two words, each refusal has names and a reason, and following its hints works."""
     words = [sign + row.name for row in FEATURES for sign in ("", "^")]
     refused = 0
     for pair in permutations(words, 2):

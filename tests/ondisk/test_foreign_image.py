@@ -1,4 +1,4 @@
-"""An image by mke2fs: our records find their way, and our checksums change none of its bytes."""
+"""An image of mke2fs: our records parse it, and our checksums change none of its bytes."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ CASES = {
 
 
 def fields(record: Record, data: ReadBuffer, offset: int = 0) -> dict[str, Any]:
-    """Return the parsed structure without its precise types."""
+    """The parsed structure as plain Python values."""
     return dict(record.parse(data, offset))
 
 
 class Image:
-    """The little of a reader that these tests need; images of extents only."""
+    """The parts of a reader that these tests need; for images with extents only."""
 
     def __init__(self, path: Path) -> None:
         self.data = path.read_bytes()
@@ -92,7 +92,7 @@ class Image:
                         yield ino
 
     def blocks(self, node: bytes, tree: list[int]) -> list[int]:
-        """Return the data blocks below an extent node; the tree's own blocks go to ``tree``."""
+        """Return the data blocks below an extent node; append the tree's own blocks to ``tree``."""
         head = fields(EXTENT_HEADER, node)
         assert head["eh_magic"] == 0xF30A
         found: list[int] = []
@@ -133,7 +133,7 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         "utf-8",
     )
     tools.run(["debugfs", "-w", "-f", commands, path])
-    # e2fsck -D makes the hash tree, which mke2fs does not; 1 means that it changed something.
+    # mke2fs does not build hash trees; e2fsck -D does. Status 1 means that it changed something.
     assert tools.run(["e2fsck", "-fyD", path], check=False).returncode in (0, 1)
     assert tools.run(["e2fsck", "-fn", path], check=False).returncode == 0
     if request.param != "crc16":
@@ -143,7 +143,7 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def _checksummed(image: Image, start: int, size: int) -> tuple[bytearray, bytes]:
-    """Return a copy to checksum, between two bytes of padding, and the original."""
+    """A copy for the checksum, between two bytes of padding, and the original."""
     original = b"\xaa" + image.data[start : start + size] + b"\xaa"
     return bytearray(original), original
 
@@ -250,7 +250,7 @@ def test_directories(image: Image) -> None:
 
 
 def test_hash_tree_order(image: Image) -> None:
-    """Every name lies in the leaf to which its hash leads, with signed characters."""
+    """Every name is in the leaf for its hash, computed with signed characters."""
     [ino] = [i for i in image.used_inodes() if image.inode(i)["i_flags"] & EXT4_INDEX_FL]
     blocks = image.blocks(image.inode(ino)["i_block"], [])
     seed = tuple(image.sb["s_hash_seed"])
@@ -269,7 +269,7 @@ def test_hash_tree_order(image: Image) -> None:
 
 
 def _dx_entries(raw: bytes, offset: int, least: int) -> list[tuple[int, int]]:
-    """Return (least hash, block) of all entries; that of entry 0 comes from the node above."""
+    """Return (lowest hash, block) of all entries; the hash of entry 0 comes from its parent."""
     count = int.from_bytes(raw[offset + 2 : offset + 4], "little")
     rows = [fields(DX_ENTRY, raw, offset + 8 * number) for number in range(count)]
     rows[0]["hash"] = least

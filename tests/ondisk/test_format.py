@@ -1,4 +1,4 @@
-"""Format: what follows from features and sizes, held against file systems that mke2fs makes."""
+"""Format: what follows from features and sizes, compared with file systems of mke2fs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FOREIGN = {
 
 
 def mke2fs(path: Path, options: str, size: str) -> bytes:
-    """Make a file system; return its superblock."""
+    """Create a file system; return its superblock."""
     tools.run(["mke2fs", "-q", "-F", "-t", "ext4", *options.split(), path, size])
     with path.open("rb") as file:
         file.seek(1024)
@@ -83,7 +83,7 @@ def test_superblocks_and_descriptors_lie_where_mke2fs_puts_them(name: str, tmp_p
 
 @pytest.mark.parametrize("name", ["default", "1 KiB", "clusters", "64 KiB", "no checksums"])
 def test_mke2fs_chooses_the_sizes_of_a_new_format(name: str, tmp_path: Path) -> None:
-    """But for what a superblock alone knows, and for backups, of which there may be fewer."""
+    """Except for values only in the superblock, and backups, of which there may be fewer."""
     read = Format.of_superblock(mke2fs(tmp_path / "image", *FOREIGN[name]))
     made = Format.of(
         read.features,

@@ -1,4 +1,4 @@
-"""Times, by the kernel's own table, and device numbers."""
+"""Times, from the kernel's own table, and device numbers."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_devices_out_of_range(device: tuple[int, int]) -> None:
 def test_many_times_are_encoded_like_one(times: list[int], extra: bool) -> None:
     if not extra:
         times = [min(time, MAX_TIME_NS_NO_EXTRA) for time in times]
-    # As they are, and as part of more different times than are encoded one by one.
+    # Alone, and among more distinct times than are encoded one by one.
     for column in (times, times + [number * NS + number for number in range(100)]):
         low, high = encode_times(column, extra)
         assert list(zip(low, high, strict=True)) == [encode_time(time, extra) for time in column]

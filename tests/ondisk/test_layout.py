@@ -1,4 +1,4 @@
-"""Offsets and sizes, typed from documentation and headers, against what the records derive."""
+"""Offsets and sizes, typed from documentation and headers, equal those of the records."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_a_signature_follows_the_descriptor_and_is_not_digested() -> None:
     _, root = kind.build([b"data"])
     plain, signed = kind.descriptor(4, root), kind.descriptor(4, root, b"signature")
     assert signed[len(plain) :] == b"signature"
-    assert signed != plain + b"signature"  # its length is in the descriptor
+    assert signed != plain + b"signature"  # the descriptor contains its length
     assert kind.file_digest(4, root) == MerkleTree().file_digest(4, root)
 
 

@@ -1,4 +1,4 @@
-"""Record: the derived packer equals construct, and mistakes are refused."""
+"""Record: the derived packer equals construct, and invalid values are refused."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ def test_a_column_is_written_between_what_is_there(
         if column.itemsize > 4:
             INODE.set(expected, at, "i_size_high", number >> 32)
         if column.itemsize < 4:
-            # A column that is narrower than its field leaves the rest as it is.
+            # A column that is narrower than its field leaves the other bytes unchanged.
             INODE.set(expected, at, "i_size_lo", 0x78780000 | number)
     INODE.write_column(table, offset, stride, ("i_size_lo", "i_size_high"), column)
     assert table == expected
@@ -352,7 +352,7 @@ def test_kernel_names_of_both_halves() -> None:
     assert EXTENT.parts("ee_start") == ("ee_start_lo", "ee_start_hi")
     with pytest.raises(RecordError):
         INODE.parts("i_nothing")
-    # No field is forgotten: all that looks like a half is one.
+    # No field is missing: everything that looks like a half is declared as one.
     halves = {part for record, whole in WHOLES for part in record.parts(whole)}
     loose = {
         f"{record.name}.{name}"

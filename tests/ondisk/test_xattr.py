@@ -62,7 +62,7 @@ def test_hashes() -> None:
     assert entry_hash(b"", b"") == 0
     assert entry_hash(b"a", b"") == 0x61
     assert entry_hash(b"ab", b"") == 0x61 << 5 ^ 0x62
-    # Bytes of names are unsigned, words of values little endian and padded with zeros.
+    # Bytes of names are unsigned; words of values are little endian and padded with zeros.
     assert entry_hash(b"\xff", b"\x01") == 0xFF << 16 ^ 1
     assert entry_hash(b"a", b"\x01\x02\x03\x04\x05") == (
         ((0x61 << 16 ^ 0x04030201) << 16 & 0xFFFFFFFF) ^ (0x61 << 16 ^ 0x04030201) >> 16 ^ 5

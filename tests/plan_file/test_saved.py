@@ -41,7 +41,7 @@ from ext4writer.plan_file.classes import signature
 from ext4writer.plan_file.saved import MAGIC
 from tests.makers.strategies import specs, trees
 
-# The images are the same as others, which were judged already.
+# The images equal others, which have been judged already.
 pytestmark = pytest.mark.judged("quick")
 
 MIB = 1 << 20
@@ -100,7 +100,7 @@ def test_the_plan_of_every_feature_comes_back(row: Feature, tmp_path: Path) -> N
     try:
         layout = ext4writer.plan(tree, Spec(features=features, size="32M"))
     except SpecError:
-        # What needs options, or others of the features by default, has tests of its own.
+        # Features that need options, or different defaults, have separate tests.
         return
     assert digest(reloaded(layout, tmp_path)) == digest(layout)
 
@@ -130,7 +130,7 @@ def _folder(tmp_path: Path) -> Path:
 
 
 def tree_of_all_contents(folder: Path, tmp_path: Path) -> Tree:
-    """Files of the host, an archive with a sparse member, slices, bytes, a Nix archive's kin."""
+    """Files of the host, an archive with a sparse member, slices, bytes and others."""
     archive = tmp_path / "archive.tar"
     with tarfile.open(archive, "w", format=tarfile.GNU_FORMAT) as tar:
         tar.add(folder / "below", "in-archive")
@@ -255,7 +255,7 @@ def test_a_plan_that_was_cut_or_changed(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_plan_with_one_wrong_byte(tmp_path: Path) -> None:
-    """None is taken for part of a plan and then passed over."""
+    """No wrong byte is ignored."""
     path = tmp_path / "saved.plan"
     tree = Tree()
     tree.file("/file", b"x" * 5000)
@@ -275,7 +275,7 @@ def test_a_plan_with_one_wrong_byte(tmp_path: Path) -> None:
 def test_a_plan_of_another_release(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may decide the same and write something else."""
+    """It may make the same decisions but write different bytes."""
     path = tmp_path / "saved.plan"
     ext4writer.plan(sources.directory(folder)).save(path)
     monkeypatch.setattr("ext4writer.plan_file.classes.__version__", "0.0.9")
@@ -284,7 +284,7 @@ def test_a_plan_of_another_release(
 
 
 def test_a_forged_plan_never_ends_in_a_traceback(folder: Path, tmp_path: Path) -> None:
-    """The digest is right, and what it covers is wrong in one place after the other."""
+    """The digest is right, and the content under it is wrong at one position after another."""
     path = tmp_path / "saved.plan"
     ext4writer.plan(sources.directory(folder)).save(path)
     head, _, frame = path.read_bytes().split(b"\n", 2)

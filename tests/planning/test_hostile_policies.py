@@ -25,7 +25,7 @@ ASKED = [name for name, value in vars(LayoutPolicy).items() if callable(value) a
 TRUTHS = {"indexed", "inline", "xattrs_outside", "xattrs_shared", "block_mapped", "deleted_inode"}
 TRUTHS |= {"uninit", "xattr_value_apart", "xattr_values_shared"}
 IN_PLACE = {"shuffle", "metadata_order"}
-"""What they return does not matter."""
+"""Their return values do not matter."""
 MAY_BE_NONE = {"inode_numbers", "backup_numbers", "journal_places"}
 MAY_BE_NONE |= {"journal_state", "orphan_state", "mmp_state"}
 
@@ -116,7 +116,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "journal_extra": {"size": "6M", "journal": "auto"},
     **dict.fromkeys(("journal_places", "journal_state", "orphan_state"), _JOURNAL),
 }
-"""What an image needs so that a method is asked, by the method."""
+"""Method -> options that make planning call it."""
 
 
 def planned(method: str, choice: LayoutPolicy) -> None:

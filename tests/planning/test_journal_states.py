@@ -51,7 +51,7 @@ LOG_KINDS = (
     *(UnitKind.JOURNAL_BLOCK, UnitKind.FAST_COMMIT),
 )
 NEEDS = {"fast-commit": "fast_commit", "fast-commit-names": "fast_commit"}
-"""The feature that a policy needs."""
+"""The feature that each policy needs."""
 
 
 def sample() -> Tree:

@@ -102,7 +102,7 @@ LACKING: dict[str, tuple[str, dict[str, Any]]] = {
     "xattr-inodes": ("feature ea_inode", {"features": "ea_inode"}),
     "xattr-inodes-apart": ("feature ea_inode", {"features": "ea_inode"}),
 }
-"""What is needed, and options that bring it."""
+"""What a policy needs, and the options that provide it."""
 
 
 def made_with(choice: str | LayoutPolicy, **options: Any) -> tuple[list[Loss], bytes]:

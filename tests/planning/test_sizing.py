@@ -44,7 +44,7 @@ from tests.judges.watch import Watch
 from tests.makers.strategies import specs, trees
 
 STEP = 4096
-"""Sizes of fitted images are whole multiples of this."""
+"""The sizes of fitted images are multiples of this."""
 
 NO_JOURNAL = DEFAULT_FEATURES.without("has_journal")
 
@@ -535,7 +535,7 @@ PROMISES = {
 }
 
 SLOT_BLOCKS = 4
-"""A file of this many blocks never needs one for its extents, in however many pieces it lies."""
+"""A file with this many blocks never needs an extent block, however fragmented it is."""
 
 FILL = """
 left=$1

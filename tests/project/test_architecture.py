@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/architecture.md").read_text()
 LIBRARY = ROOT / "ext4writer"
 APART = ("damage", "fuzzing")
-"""What makes images with any feature, by its name."""
+"""Packages that write images with any feature, by its name."""
 
 
 def modules_on_the_page() -> set[str]:

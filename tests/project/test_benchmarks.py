@@ -16,7 +16,7 @@ from tests.judges import tools
 ROOT = Path(__file__).parents[2]
 PARTS = ("ext4writer", "builder", "benchmarks", "pyproject.toml", "README.md", "LICENSE")
 LACKING = ("ext4writer/damage", "builder/ext4writer_cli/mke2fs")
-"""What the first of two revisions does not have."""
+"""Paths that the first of two revisions lacks."""
 
 
 def git(repository: Path, *arguments: str) -> str:

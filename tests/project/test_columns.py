@@ -19,7 +19,7 @@ from ext4writer import Layout, Spec, Tree, plan, sources, write_layout
 
 FILES = 2000
 CALLS_FOR_AN_ENTRY = 0.3
-"""Entries of one directory come in batches of some hundred to some thousand."""
+"""The entries of a directory are handled in batches of hundreds to thousands."""
 CALLS_FOR_A_DIRECTORY = 60
 SPEC = Spec(free=0)
 

@@ -40,7 +40,7 @@ COMMAND_LINE = Path(nix.__file__).parents[1]
 GROUPS = (ImageOptions, SharingOptions, NixImageOptions)
 
 NOT_IN_THE_COMMAND = {"free_percent", "grow_at_least"}
-"""A percentage of --free; what the recipe for Nix sets."""
+"""A percentage of --free, and an option for the Nix recipe."""
 
 
 def repetitions(kind: type[Any]) -> Iterator[str]:

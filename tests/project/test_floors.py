@@ -22,7 +22,7 @@ from ext4writer.ondisk.features import ALIASES, FEATURES
 ROOT = Path(__file__).parents[2]
 
 PACKAGES = (ext4writer, edit, manifests, nix, sources)
-"""What loads its public names on first use."""
+"""Packages that load their public names on first use."""
 
 BELOW_ALL = {
     "errors": 0,
@@ -102,7 +102,7 @@ FORMAT_FREE = (
     ),
     *("edit", "sources", "manifests", "nix", "output"),
 )
-"""What knows nothing of ext4, so nothing of ``ondisk`` although that lies below."""
+"""Modules independent of ext4; they may not use ``ondisk``, although it is below them."""
 
 THIRD_PARTY = {
     "fsspec": {"distributed.targets"},
@@ -112,7 +112,7 @@ THIRD_PARTY = {
     "zstandard": {"sources.tar_archive.decoders", "output.compressed", "plan_file.saved"},
     "ext4writer_cli": {"__main__"},
 }
-"""The library's only foreign modules -> where alone they may be imported."""
+"""The library's only third-party modules -> the modules that may import them."""
 
 STANDARD = {
     *("__future__", "abc", "collections", "collections.abc", "types", "typing"),
@@ -122,7 +122,7 @@ STANDARD = {
     "json",
     "uuid",  # only the class UUID
 }
-"""What every module of the library may import: no clock, no chance, no locale among them."""
+"""What every module of the library may import: without clocks, random sources and locales."""
 
 STANDARD_IN = {
     "os": {
@@ -203,7 +203,7 @@ STANDARD_IN = {
         "damage.patching",
     },
 }
-"""What touches the host -> the modules, or packages, that read sources or write the output."""
+"""What accesses the host -> the modules, or packages, that read sources or write the output."""
 
 FEATURE_NAMES = {*(row.name for row in FEATURES), *ALIASES}
 
@@ -268,7 +268,7 @@ ALLOWED = {
     "sys": SYS_ALLOWED,
     "uuid": {"UUID"},
 }
-"""Module -> all that may be taken from it."""
+"""Module -> all names that may be used from it."""
 
 
 @dataclass(frozen=True)
@@ -333,7 +333,7 @@ def foreign(module: Module) -> Iterator[tuple[ast.AST, str]]:
 
 
 HIGHER = {"damage.strategies": 55}
-"""Modules that stand above their packages: what other projects' tests draw whole images with."""
+"""Modules above their packages: strategies for entire images, for other projects' tests."""
 
 
 def floor(module: str) -> int:
@@ -489,10 +489,11 @@ MAKERS = {
     "output",
     "watchers",
 }
-"""What makes bytes of units: emission, and what it asks for the bytes that only a plan knows. The
-messages of a network protocol and the headers of virtual disks are no units."""
+"""Modules that build bytes of units: emission, and what it calls for bytes that only a plan
+determines. Network protocol messages and headers of virtual disks are not units.
+"""
 PARSERS = {"ondisk", "read", "inspection", "damage", "emit.older_versions"}
-"""What takes units apart: reading, what stands on it, and what makes earlier states of units."""
+"""Modules that parse units: readers and what is built on them, and what builds earlier states."""
 
 
 RECORDS = {
@@ -847,7 +848,7 @@ ONE_PLACE = {
     "(1 << 32) - 2": {"arguments"},
     ".read_whole(memoryview(": set(),
 }
-"""What one module has for all -> that module; others call it."""
+"""Code that one module has for all -> that module; others call it."""
 
 
 def in_other_places(module: Module, source: str) -> Iterator[str]:

@@ -49,7 +49,7 @@ SYSTEMS = {
         "threads": "none",
     },
 }
-"""System -> what it lacks, by module; ``modules`` lists whole ones."""
+"""System -> the names that it lacks, by module; ``modules`` lists missing modules."""
 
 HIDE = """
 import importlib, json, os, sys

@@ -25,7 +25,7 @@ OTHERS = (
     "importlib.metadata",
     "_hashlib",
 )
-"""What takes as long to load as a small image to write."""
+"""Modules that take as long to load as a small image takes to write."""
 
 SCRIPT = """
 import os, sys

@@ -1,4 +1,4 @@
-"""Images that other programs made, over the features of the format."""
+"""Images created by other programs, with all features of the format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.judges.tools import require, require_root
 
 
 class Maker(NamedTuple):
-    """How mke2fs makes an image; ``kernel`` says that this machine's kernel writes to it."""
+    """How mke2fs creates an image; ``kernel``: this machine's kernel writes to it."""
 
     options: str
     size: str = "48M"
@@ -54,7 +54,7 @@ MAKERS = {
 
 @cache
 def source_tree(folder: Path) -> Path:
-    """A tree that has something of everything, on this machine's disk."""
+    """A tree with every kind of content, on this machine's disk."""
     root = folder / "source"
     root.mkdir()
     _fill(root, many=400, far=50 << 20)
@@ -109,7 +109,7 @@ def _fill(root: Path, many: int, far: int) -> None:
 
 
 def _attributes(root: Path) -> None:
-    """Extended attributes, which some file systems of a host would not take."""
+    """Extended attributes, which some host file systems do not support."""
     os.setxattr(root / "small", b"user.note", b"text")
     os.setxattr(root / "small", b"trusted.empty", b"")
     for number in range(12):
@@ -121,7 +121,7 @@ def _attributes(root: Path) -> None:
 
 
 def make(name: str, image: Path, far: int = 5 << 30) -> Path:
-    """Make the image of one maker at ``image``; the kernel fills it where it can."""
+    """Create the image of one maker at ``image``; the kernel fills it where it can."""
     require_root()  # for devices, and files of other users
     maker = MAKERS[name]
     mke2fs = require("mke2fs")
@@ -144,5 +144,5 @@ def make(name: str, image: Path, far: int = 5 << 30) -> Path:
 
 
 def makers(*names: str) -> Iterator[str]:
-    """The names of all makers, or of those given."""
+    """The names of all makers, or the given ones."""
     return iter(names or MAKERS)

@@ -1,9 +1,9 @@
-"""Damages images and looks at all of them: ``python -m tests.read.fuzz [COUNT [SEED]]``.
+"""Damages images and reads all of them: ``python -m tests.read.fuzz [COUNT [SEED]]``.
 
-A mutation changes bytes or whole fields of metadata, and half of the time makes the checksums over
-them right again; now and then the image ends early. Looking may end in a deliberate error and in
-nothing else, and has to end soon. Each image is checked, and looked at in two further ways; a
-mutated image is the whole one with a few stretches replaced, so that it costs nothing to make.
+A mutation changes bytes or entire fields of metadata, and usually corrects the checksums over them;
+sometimes the image is cut off. Readers may only end with a deliberate error, and must end soon.
+Each image is checked, and read in two further ways. A mutated image is the intact one with a few
+ranges replaced, so creating it costs almost nothing.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ from tests.judges.tools import find
 SECONDS_MAX = 20
 CONTENT_MAX = 64 << 10
 FILES, FEW_FILES = 120, 24
-"""Files in a directory of the images from which damage starts: by default, and for long runs."""
+"""Files per directory in the seed images: by default, and for long runs."""
 EXTRACT_MAX = 1 << 20
 
 MKE2FS = {
@@ -90,7 +90,7 @@ OUR_FEATURES = DEFAULT_FEATURES.with_(
 
 
 class Seed(NamedTuple):
-    """An image that is whole, and its units."""
+    """An intact image, and its units."""
 
     name: str
     data: bytes
@@ -98,7 +98,7 @@ class Seed(NamedTuple):
 
 
 class Mutant:
-    """The bytes of a seed with some stretches replaced, and perhaps an early end."""
+    """The bytes of a seed with some ranges replaced, and perhaps cut off."""
 
     name = "mutant"
 
@@ -127,7 +127,7 @@ class Mutant:
 
 
 def small_tree(files: int = FILES) -> Tree:
-    """A tree with something of everything; with fewer files the names are longer."""
+    """A tree with every kind of content; with fewer files, the names are longer."""
     tree, step = Tree(), FILES // files
     for number in range(files):
         name = f"{number:03}{'n' * (number * step % (40 * step))}"
@@ -146,9 +146,9 @@ def small_tree(files: int = FILES) -> Tree:
 
 @cache
 def seeds(files: int = FILES) -> list[Seed]:
-    """All images from which damage starts; with so many files in a directory each.
+    """All intact images, with ``files`` files in each directory.
 
-    Those of mke2fs are among them where it can be run.
+    They include images of mke2fs where it can be run.
     """
     found = []
     for name, spec in {
@@ -180,7 +180,7 @@ def seeds(files: int = FILES) -> list[Seed]:
 
 
 def _write_log(image: Path) -> None:
-    """Put transactions into the journal that are to be recovered."""
+    """Write transactions into the journal that need recovery."""
     data = image.with_suffix(".data")
     data.write_bytes((b"\xc0\x3b\x39\x98" + b"escaped " * 127 + b"    ") * 3)
     script = f"jo\njw -b 3000,3001,3002 {data}\njw -r 3001\njw -b 3001,3003 {data}\njc\n"
@@ -193,7 +193,7 @@ def _write_log(image: Path) -> None:
 
 
 def _write_fast_commit(image: Path) -> None:
-    """Put one fast commit after them: a file appears, another one goes, one grows."""
+    """Append one fast commit: a file is created, one is removed, one grows."""
     with open_image(image) as opened:
         at = Journal(opened).offset
         head = bytearray(opened.read(at, 1024))
@@ -235,7 +235,7 @@ def _units(data: bytes) -> list[Unit]:
             for inode in image.inodes()
         ]
         if image.format.needs_recovery:
-            # The log itself is no unit: its first blocks, again and again.
+            # The log itself is not a unit: add its first blocks several times.
             journal = Journal(image)
             places = [*range(12), 0, 1, 5, *list(journal.fast_commit_blocks())[:1] * 20]
             units += [
@@ -288,7 +288,7 @@ Step = Callable[[Image, Mutant], None]
 def read_everything(
     data: Mutant, heard: list[Ext4WriterError], *, steps: tuple[Step, ...] | None = None
 ) -> None:
-    """Do what can be done with an image; Ext4WriterError is the only way not to."""
+    """Use an image in many ways; the only exception allowed is Ext4WriterError."""
     with open_image(data, on_damage=heard.append) as image:
         info.facts(image)
         replay = image.format.needs_recovery
@@ -380,7 +380,7 @@ def _extract(image: Image, data: Mutant) -> None:
 
 
 def unsealed(folder: str) -> None:
-    """Let what damage made immutable be removed."""
+    """Make files removable that damage made immutable."""
     for root, folders, files in os.walk(folder):
         for name in (".", *folders, *files):
             path = os.path.join(root, name)
@@ -401,7 +401,7 @@ STEPS: tuple[Step, ...] = (
     *(_check, _walk, _inodes, _units_of, _find, _build, _manifest, _diff, _map, _page, _extract),
     _tar,
 )
-# How often each of the further steps is chosen: what is cheap and reads most, most.
+# How often each further step is chosen: cheap steps that read a lot come most often.
 _OFTEN: tuple[Step, ...] = (
     *(_walk, _walk, _units_of, _find, _find, _build, _tar, _inodes, _manifest) * 2,
     *(_diff, _map, _page, _extract),
@@ -409,13 +409,13 @@ _OFTEN: tuple[Step, ...] = (
 
 
 FULL_EVERY = 40
-"""Of the images of a long run, one in so many has all files."""
+"""In a long run, one in this number of images has all files."""
 
 
 def run(
     count: int, first: int = 0, *, every_step: bool = False, files: int = FILES
 ) -> Counter[str]:
-    """Look at ``count`` damaged images; raise AssertionError that names the seed of a failure."""
+    """Read ``count`` damaged images; raise AssertionError with the seed of a failure."""
     seen: Counter[str] = Counter()
     for number in range(first, first + count):
         chance = random.Random(number)

@@ -1,4 +1,4 @@
-"""Numbers that a caller gives to an open image are converted where they are plain, or refused."""
+"""Numbers that a caller passes to an open image are converted if plain, or refused."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_wrong_number_is_refused_by_its_name(method: str, image: Image) -> Non
     for wrong in range(len(names)):
         for given in ("x", None, [], 2.5):
             if given == 2.5 and method in ("has_blocks", "check_group"):
-                continue  # what lies between two numbers lies between them
+                continue  # they only compare, so fractions work
             values = [given if at == wrong else 1 for at in range(len(names))]
             if method in ("check_group", "descriptor_offset", "descriptor"):
                 values = [given]

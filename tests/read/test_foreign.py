@@ -1,4 +1,4 @@
-"""What is read from images of others is what the kernel's mount, or fuse2fs, shows of them."""
+"""What we read from foreign images equals what the kernel's mount, or fuse2fs, shows."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def compare(image: Image, point: Path, *, xattrs: bool = True, times: bool = Tru
 
 
 def check_units(image: Image) -> None:
-    """None lies over another, and each has the checksum that the one function for all makes."""
+    """Assert that units do not overlap, and have the checksum of the common function."""
     end, last = 0, None
     fmt = image.format
     for unit in sorted(image.units(), key=lambda unit: unit.offset):
@@ -103,7 +103,7 @@ def check_units(image: Image) -> None:
             continue
         checksum = checksum_unit(fmt, unit, data)
         if unit.kind is UnitKind.GROUP_DESC and unit.owner:
-            continue  # the kernel brings copies up to date when it unmounts, if at all
+            continue  # the kernel may update copies on unmount, if at all
         assert data == found, unit
         if unit.kind in (UnitKind.BLOCK_BITMAP, UnitKind.INODE_BITMAP) and fmt.metadata_csum:
             name = f"bg_{unit.kind.value}_csum"
@@ -129,7 +129,7 @@ def test_what_the_kernel_wrote(name: str, folder: Path) -> None:
 @pytest.mark.parametrize("name", [name for name, maker in MAKERS.items() if not maker.kernel])
 def test_blocks_above_4k(name: str, folder: Path) -> None:
     path = make(name, folder / f"{name}.img")
-    # mke2fs -d does not count what it writes into the quota files.
+    # mke2fs -d does not count the quota files' own blocks.
     assert {QUOTA} >= set(problems(path))
     with open_image(path) as image, fuse_mounted(path) as point:
         assert stat.S_ISDIR(image.root.mode)

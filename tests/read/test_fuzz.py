@@ -1,4 +1,4 @@
-"""Damaged images are read to a deliberate end; ``python -m tests.read.fuzz`` does more of it."""
+"""Reading damaged images ends deliberately; ``python -m tests.read.fuzz`` tests more of them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def test_whole_images_are_read_without_a_complaint() -> None:
         heard: list[Exception] = []
         fuzz.read_everything(fuzz.Mutant(seed.data), heard)
         assert not heard, (seed.name, heard[:3])
-    tools.require("mke2fs")  # which made most of them
+    tools.require("mke2fs")  # it created most of them
 
 
 def test_seeds_that_failed_once() -> None:
-    """A root that is no directory; a table without inodes; an inline file of terabytes.
+    """A root that is no directory, a table without inodes, an inline file of terabytes.
 
-    A journal by itself that was asked for its root; descriptors of groups that are not there.
+    A journal without a file system, asked for its root; descriptors of missing groups.
     """
     for number in (24, 1080, 1810, 21656):
         fuzz.run(1, number)

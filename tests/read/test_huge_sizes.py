@@ -1,4 +1,4 @@
-"""Sizes that no file can have, and such as only a sparse one has: all ends soon, and says so."""
+"""Impossible file sizes, and sizes that only sparse files have: everything ends soon, clearly."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.damaged
 TEXT = b"text" * 2000
 IMPOSSIBLE = (1 << 63, (1 << 63) - 1, (1 << 64) - 1, 1 << 62, (1 << 44) + 1)
 SPARSE = 15 << 40
-"""A size that a file of 4 KiB blocks can have, if hardly any of them is there."""
+"""A possible size for a file of 4 KiB blocks that is almost entirely a hole."""
 KINDS = {"extents": Spec(), "map": Spec(type="ext3"), "inline": Spec(features="inline_data")}
 
 
@@ -55,7 +55,7 @@ def test_a_size_that_cannot_be(size: int, kind: str, tmp_path: Path) -> None:
         assert compare_images(image, image).are_equal
         for with_data in (False, True):
             found = check_image(image, data=with_data).problems
-            # What lies in the inode is counted only where it is read.
+            # Content in the inode is counted only where it is read.
             wanted = 1 + (with_data and kind == "inline")
             assert sum(problem.field.startswith("i_size") for problem in found) == wanted
     assert (tmp_path / "out/huge").read_bytes() == content
@@ -85,7 +85,7 @@ def test_a_sparse_file_of_terabytes(tmp_path: Path) -> None:
     assert time.process_time() - started < 20
     assert archive.stat().st_size < 1 << 20
     out = tmp_path / "out/huge"
-    if out.exists():  # not every host can keep it
+    if out.exists():  # not every host can store it
         assert out.stat().st_size == SPARSE and out.stat().st_blocks < 1 << 10
         with out.open("rb") as file:
             assert os.pread(file.fileno(), 9000, 0) == TEXT.ljust(9000, b"\0")

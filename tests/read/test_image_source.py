@@ -1,4 +1,4 @@
-"""An image as a source gives the tree again, and the same image from it."""
+"""An image as a source gives the original tree, and from it the same image."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def written(tree: Tree, spec: Spec | None = None) -> bytearray:
 
 
 FIXED = Spec(epoch=1_700_000_000, uuid=UUID(int=7), hash_seed=UUID(int=8))
-"""The identity follows from a tree and which of its times are stated, so it is given here."""
+"""The identity depends on the tree and on which of its times are given, so it is fixed here."""
 
 
 def without_own_folder(again: Tree, tree: Tree) -> Tree:
-    """``again`` without the ``lost+found`` that the image has and its tree had not."""
+    """``again`` without the ``lost+found`` that the image has and its tree lacked."""
     if b"lost+found" in again.root.children and "/lost+found" not in tree:
         again.remove("/lost+found")
     return again
@@ -61,7 +61,7 @@ def read_again(*arguments: Any, **options: Any) -> Tree:
     return without_own_folder(sources.image(*arguments, keep_times=True, **options), Tree())
 
 
-# Whole images are compared, and to make a failing one smaller takes too long.
+# Entire images are compared, so reducing a failing example takes too long.
 @settings(deadline=None, max_examples=25, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(trees(), specs())
 def test_the_tree_of_an_image_makes_the_same_image(tree: Tree, spec: Spec) -> None:
@@ -133,7 +133,7 @@ def test_partitions(table: str, tmp_path: Path) -> None:
     disk = tmp_path / "disk.img"
     with open(disk, "wb") as file:
         file.truncate(len(image) * 2 + (8 << 20))
-    # The second of two logical partitions, where there are such.
+    # The second of two logical partitions, if there are any.
     script = f"label: {table}\nsize=2048\n"
     if table == "dos":
         script += "type=5\nsize=2048\n"

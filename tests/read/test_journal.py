@@ -1,4 +1,4 @@
-"""A journal is read through as the kernel and e2fsck replay it."""
+"""A journal is applied while reading, as the kernel and e2fsck replay it."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ KINDS = {
 
 
 def crashed(path: Path, options: str, mount: str) -> Path:
-    """An image as it lies on a disk whose power failed after a commit."""
+    """An image as it is on a disk after a power failure that followed a commit."""
     base = [require("mke2fs"), "-q", "-F", *options.split(), "-J", "size=4"]
     if "-t" not in base:
         base += ["-t", "ext4"]
     live = path.with_suffix(".live")
     subprocess.run([*base, str(live), "24M"], check=True, capture_output=True)
-    # A long time between commits, and none of the first ones written back before the copy.
+    # Commits are rare, and none of the first ones is checkpointed before the copy.
     with mounted(live, rw=True, options=f"commit=300,{mount}", quiet=False) as point:
         for number in range(60):
             (point / f"d{number}").mkdir()
@@ -119,7 +119,7 @@ def test_a_journal_is_read_through_as_the_kernel_replays_it(
 
 
 def fast_commits(path: Path) -> Path:
-    """An image as it lies on a disk whose power failed after fast commits of every kind."""
+    """An image as on a disk after a power failure that followed fast commits of every kind."""
     live = path.with_suffix(".live")
     mke2fs = [require("mke2fs"), "-q", "-F", "-t", "ext4", "-b", "1024", "-O", "fast_commit"]
     run([*mke2fs, "-J", "size=8", str(live), "32M"])
@@ -175,7 +175,7 @@ def test_fast_commits_are_read_through_as_the_kernel_replays_them(
         last = found[-1].offset
     shutil.copyfile(path, twin)
     with mounted(twin, rw=True, quiet=False):
-        pass  # recovery
+        pass  # for recovery
     with open_image(path, replay=True) as image, mounted(twin) as point:
         assert compare(image, point, times=False) > 30
         assert {found.path for found in image.walk()} > {b"/sub/file", b"/renamed", b"/d/link"}
@@ -186,7 +186,7 @@ def test_fast_commits_are_read_through_as_the_kernel_replays_them(
         assert {problem.code for problem in result.problems} == known
     told = json.loads(command("show", path, "journal", "--json").stdout)
     assert [each["tag"] for each in told if "tag" in each] == [tag.name for tag in found]
-    # What is not whole is of no account, nor what comes after it.
+    # An incomplete tag is ignored, and so is everything after it.
     with open(path, "r+b") as file:
         file.seek(last + 6)
         file.write(b"\xff")
@@ -198,7 +198,7 @@ def test_fast_commits_are_read_through_as_the_kernel_replays_them(
 
 @pytest.mark.root
 def test_an_external_journal(tmp_path: Path, watch: Watch) -> None:
-    """The kernel writes to the device; e2fsck replays it, and a mount shows what is there."""
+    """The kernel writes to the file system; e2fsck replays it, and a mount shows the result."""
     path, device = tmp_path / "image", tmp_path / "device"
     twin, twin_device = tmp_path / "twin", tmp_path / "twin-device"
     for each in (path, device, twin, twin_device):
@@ -232,7 +232,7 @@ def test_an_external_journal(tmp_path: Path, watch: Watch) -> None:
         shutil.copyfile(device, twin_device)
         outside = attach(twin_device)
         run([require("e2fsck"), "-fy", "-j", outside, str(twin)], check=False)
-        # Without the journal's device it would not be mounted.
+        # Without the journal's device it could not be mounted.
         run([require("tune2fs"), "-f", "-O", "^has_journal", str(twin)])
         with open_image(path, replay=True, journal=device) as image, mounted(twin) as point:
             assert compare(image, point) == 52
@@ -249,7 +249,7 @@ def test_an_external_journal(tmp_path: Path, watch: Watch) -> None:
 
 
 def _assert_log_is_shown(path: Path, device: Path) -> None:
-    """The log of a journal on a device is shown as debugfs dumps it, beside its image and alone."""
+    """The log of an external journal is shown as by debugfs, with its image and alone."""
     beside = command("show", path, "--journal", device, "journal", "--json")
     alone = command("show", device, "journal", "--json")
     assert (beside.returncode, alone.returncode) == (0, 0), (beside.stderr, alone.stderr)
@@ -277,7 +277,7 @@ def _assert_log_is_shown(path: Path, device: Path) -> None:
 
 
 def test_crc32_of_the_old_checksum() -> None:
-    # CRC-32/MPEG-2 of the catalogue of CRCs is this one.
+    # It is CRC-32/MPEG-2 in the catalogue of CRCs.
     assert crc32_be(0xFFFFFFFF, b"123456789") == 0x0376E6E7
 
 

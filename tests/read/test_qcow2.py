@@ -1,4 +1,4 @@
-"""Disks of qemu-img are read, and those that are damaged or need other files are refused."""
+"""Disks of qemu-img are read; damaged ones and those that need other files are refused."""
 
 from __future__ import annotations
 
@@ -102,13 +102,13 @@ def test_no_other_file_is_opened(raw: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [(), ("-c",)], ids=["plain", "compressed"])
 def test_damage_is_an_error_of_ours(raw: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
-    """Whatever its tables say, nothing is read forever, and nothing outside of the file."""
+    """Whatever its tables contain, reading ends, and nothing outside the file is read."""
     whole = converted(raw, tmp_path / "disk", *options).read_bytes()
     chance = random.Random(8)
     for _ in range(150):
         data = bytearray(whole[: chance.choice([len(whole), chance.randrange(len(whole))])])
         for _ in range(chance.randrange(1, 5)):
-            # The header, and the tables that begin with the fourth cluster.
+            # The header, and the tables, which begin in the fourth cluster.
             at = chance.choice([chance.randrange(4, 112), chance.randrange(3 << 16, 5 << 16)])
             if at < len(data):
                 data[at] = chance.randrange(256)

@@ -1,4 +1,4 @@
-"""Every byte of every unit is explained once, with what the declarations and debugfs say."""
+"""Every byte of every unit is explained once, consistent with the declarations and debugfs."""
 
 from __future__ import annotations
 

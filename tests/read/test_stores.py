@@ -1,4 +1,4 @@
-"""An image is read from wherever bytes can be had, and as other readers read it."""
+"""Images can be read from many kinds of objects, with the same result as by other readers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def data() -> bytes:
 
 
 class OnlyReadInto:
-    """What a raw file object has at least."""
+    """The minimal raw file object."""
 
     def __init__(self, data: bytes) -> None:
         self._file = io.BytesIO(data)
@@ -37,7 +37,7 @@ class OnlyReadInto:
 
 
 class OnlyPread:
-    """What has bytes at offsets, and does not say how many."""
+    """Provides bytes at offsets, without a size."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -90,7 +90,7 @@ def test_what_can_be_read_from(data: bytes, tmp_path: Path) -> None:
 
 
 def test_a_file_that_the_host_cannot_read() -> None:
-    """No disk with bad sectors is at hand; the memory of a process has no page at 0 either."""
+    """It stands in for a disk with bad sectors: the memory of a process has no page at 0."""
     path = Path("/proc/self/mem")
     if not path.exists():
         pytest.skip("no /proc")
@@ -133,7 +133,7 @@ def listed(path: Path) -> Listing:
 
 @pytest.mark.parametrize("name", ["ext2", "ext3", "rev0", "meta-bg", "no-checksums", "casefold"])
 def test_other_readers_read_the_same(name: str, tmp_path: Path) -> None:
-    """dissect and The Sleuth Kit; debugfs looks at each inode's blocks and attributes."""
+    """dissect and The Sleuth Kit; debugfs checks each inode's blocks and attributes."""
     path = tmp_path / "image"
     assert name in MKE2FS
     path.write_bytes(next(seed.data for seed in seeds() if seed.name == name))

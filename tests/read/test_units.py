@@ -1,4 +1,4 @@
-"""A reader finds the units that the writer planned: two lists, made without each other."""
+"""A reader finds the units that the writer planned; the two lists are built independently."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tests.emit.test_units import SPECS, tree
 
 
 def bare(unit: Unit) -> Unit:
-    """Only what both lists can know; the resize inode's map is numbered from another end.
+    """Only what both lists contain; they number the resize inode's map differently.
 
-    Planned runs leave the generation of an owner to the inodes that they are made with.
+    Planned runs have no generations of owners: these are in the inodes.
     """
     number = 0 if unit.kind is UnitKind.INDIRECT_BLOCK else unit.number
     return unit._replace(make=None, number=number, generation=0)
@@ -33,7 +33,7 @@ def test_the_units_that_were_planned_are_found(name: str) -> None:
         found = list(map(bare, image.units()))
     assert len(found) == len(set(found))
     assert not wanted - set(found)
-    # Reserved blocks without a backup hold nothing, so that a plan has no need to list them.
+    # Reserved blocks without a backup are empty, so the plan need not list them.
     for unit in set(found) - wanted:
         assert (unit.kind, unit.owner) == (UnitKind.INDIRECT_BLOCK, 7)
         assert not any(data[unit.offset : unit.offset + unit.size])

@@ -53,7 +53,7 @@ KINDS: dict[type[Node], str] = {
     Fifo: "FIFO",
     Socket: "socket",
 }
-"""What debugfs calls each."""
+"""debugfs' names of the kinds."""
 
 
 def base(root: Path) -> Path:

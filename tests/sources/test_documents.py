@@ -37,7 +37,7 @@ ARCHIVES: dict[str, Callable[[str], object]] = {
     "content of a size": lambda path: PathContent(path, 100).read_bytes(),
     "slice": lambda path: PathSliceContent(path, 0, 100).read_bytes(),
 }
-"""Archives that are read in any order, and files of a tree: no pipe does."""
+"""Archives that need random access, and files of a tree: neither can be a pipe."""
 
 ARGUMENTS = {
     "manifest": ["manifest:FILE"],

@@ -30,7 +30,7 @@ WORDS = {
     S_IFSOCK: "sock",
     S_IFIFO: "pipe",
 }
-"""What matchpathcon -m calls the kinds."""
+"""The names of file kinds for matchpathcon -m."""
 
 LABEL = b"system_u:object_r:%b_t:s0"
 

@@ -45,7 +45,7 @@ NAMES = [b"a", b"b", b"c"]
 PATHS = [b"/".join(names) for depth in (1, 2, 3) for names in product(NAMES, repeat=depth)]
 
 Record = tuple[str, int, int, object]
-"""Kind, mode, time, and what else tells such files apart."""
+"""Kind, mode, time, and other attributes to compare."""
 Model = dict[bytes, Record]
 IMPLIED: Record = ("Directory", 0o755, 0, None)
 

@@ -72,11 +72,11 @@ def read(data: bytes) -> Node:
 
 
 SIZES = [0, 1, 7, 8, 9, 40, 70_001, 1_100_000]
-"""Of content; the last one does not fit the buffer that archives are written with."""
+"""Sizes of content; the last one exceeds the buffer for writing archives."""
 
 
 READABLE = 0 if os.geteuid() == 0 else 0o400
-"""What Nix must have to read a file; root needs nothing."""
+"""The mode that Nix needs to read a file; root needs none."""
 
 
 def nodes() -> st.SearchStrategy[Node]:

@@ -25,7 +25,7 @@ from ext4writer.tree import S_IFREG
 from tests.judges.cost import assert_linear, cpu_seconds
 
 Made = tuple[str, Callable[[Builder], Part]]
-"""An expression for ``re``, and what builds the same."""
+"""An expression for ``re``, and a function that builds the same."""
 
 
 def one(members: bytes) -> Made:

@@ -589,7 +589,7 @@ def test_a_root_that_is_no_directory() -> None:
 @pytest.mark.parametrize("name", ["mtime_ns", "atime_ns", "ctime_ns", "crtime_ns"])
 @pytest.mark.parametrize("seconds", [1_700_000_000.5, -5.0, 1_700_000_000_000.0])
 def test_seconds_are_no_nanoseconds(name: str, seconds: float) -> None:
-    """As ``time.time()`` gives them, and milliseconds; as nanoseconds they were silently 1970."""
+    """``time.time()`` returns such values, as do millisecond clocks; in nanoseconds it was 1970."""
     tree = Tree()
     with pytest.raises(TreeError, match=rf"^/f: {name}: .*; give int\(seconds \* 10\*\*9\)"):
         tree.file("/f", b"", **{name: seconds})  # type: ignore[arg-type]

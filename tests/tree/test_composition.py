@@ -34,7 +34,7 @@ from tests.conftest import MakeImage
 from tests.judges.cost import assert_linear
 
 Model = dict[bytes, tuple[str, int, object]]
-"""Path -> kind, mode, and for a directory whether it is implied, for a file its group of links."""
+"""Path -> kind, mode, and whether a directory is implied, or the hard-link group of a file."""
 
 NAMES = [b"a", b"b", b"c"]
 
@@ -486,7 +486,7 @@ def linked_trees(draw: st.DrawFn) -> Tree:
 
 
 def led_to(tree: Tree, path: bytes, followed: int = 40) -> Node | None:
-    """What a kernel with that root finds at ``path``, the last name not followed."""
+    """What a kernel with that root finds at ``path``, without following the last name."""
     names = [name for name in path.split(b"/") if name]
     way: list[Directory] = [tree.root]
     for depth, name in enumerate(names, 1):

@@ -1,4 +1,4 @@
-"""An image that was planned and not written has the bytes of the written one."""
+"""An image that is planned but not written has the bytes of the written one."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ def test_offsets_outside_of_the_image(layout: Layout) -> None:
 
 @pytest.mark.parametrize("odd", [0.5, True, None, "x", "-1", b"1", [], float("nan"), 1j])
 def test_odd_numbers(layout: Layout, odd: Any) -> None:
-    """A number that is none is named; it never ends in an error about the code."""
+    """A value that is not a number is named; no error is about the code."""
     with layout.open() as image:
         calls: dict[str, list[Callable[[], object]]] = {
             "offset": [
@@ -313,7 +313,7 @@ def test_numbers_whose_meaning_is_plain(layout: Layout, whole: bytes) -> None:
 
 
 def test_reads_of_a_file(layout: Layout, whole: bytes) -> None:
-    """As a file of the host answers them, but for what only the code could explain."""
+    """The answers equal those of a file of the host, unless only our code could explain them."""
     with layout.open() as image:
         assert image.read(3) + image.read(1 << 70) == whole
         assert image.read(5) == image.read() == image.read(None) == image.readall() == b""

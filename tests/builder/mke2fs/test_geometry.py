@@ -162,7 +162,7 @@ def written(arguments: list[str]) -> bool:
 
 ALL = bool(os.environ.get("EXT4WRITER_ALL_GEOMETRIES"))
 SAMPLED = 14
-"""One row in this number is written, unless the environment asks for all."""
+"""One in this number of rows is written, unless the environment requests all."""
 WRITTEN = [arguments for arguments in rows() if written(arguments)]
 
 
@@ -198,7 +198,7 @@ def test_dumpe2fs_shows_the_same(arguments: list[str], tmp_path: Path, watch: Wa
 
 
 BAD = "2100 2101 5000 5003 900 9000 12000 600"
-"""Blocks among tables, and among files."""
+"""Blocks among inode tables, and among files."""
 GROUPS = (
     # The gaps of a full flex group in a single group, with system files in them.
     *("-t ext4 -b 1024 8M", "-t ext4 -O quota,project,mmp,orphan_file -b 1024 -J size=1 8M"),

@@ -46,7 +46,7 @@ class RealClosure:
 
     host: NixHost
     folder: Path
-    """With ``store-paths`` and ``registration``."""
+    """It contains ``store-paths`` and ``registration``."""
     paths: list[str]
     roots: list[str]
 

@@ -24,7 +24,7 @@ from .conftest import RealClosure
 NIX = ("nix", "--extra-experimental-features", "nix-command")
 COMPRESSIONS = ("none", "xz", "zstd", "bzip2", "gzip")
 ONES = "sha256:" + "1" * 52
-"""A hash of nothing that is here."""
+"""A hash that matches nothing here."""
 
 
 @pytest.fixture(scope="session")
