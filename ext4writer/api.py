@@ -25,7 +25,7 @@ from .output.disk_facts import (
 from .output.opening import OutputLike, may_be_one_file, name_of, open_sink
 from .output.sink import ZEROS, Buffer, Piece, Sink
 from .planning.layout import METADATA_MEMORY, ImagePlan, unread_bytes, unused_bytes
-from .planning.options import Size, size_of, taken
+from .planning.options import Size, converted, size_of
 from .planning.planner import plan_image
 from .planning.spec import Spec
 from .progress import Cancel, ProgressCallback, check_cancelled
@@ -120,7 +120,7 @@ def write_layout(
     if format is not None and format not in FORMATS:
         raise SpecError("format", f"{format!r:.80} is none of {', '.join(FORMATS)}")
     if offset is not None:
-        offset = taken("offset", offset, size_of)
+        offset = converted("offset", offset, size_of)
     old = _old_bytes(layout, free_blocks, is_watched=watch is not None or trailer is not None)
     pieces = _pieces(layout, overrides)
     check_output(plan_of(layout), output, is_part=offset is not None)
@@ -200,7 +200,7 @@ def write_journal(
     from .emit.journal_device import journal_device_pieces
 
     if offset is not None:
-        offset = taken("offset", offset, size_of)
+        offset = converted("offset", offset, size_of)
     _check_journal(layout, output, None, is_part=offset is not None)
     size = layout.journal_bytes
     block_size = layout.block_size

@@ -21,7 +21,7 @@ class Attribute(NamedTuple):
     """The name of the field of :class:`~ext4writer.Node`."""
     word: str
     """Its name in rules and messages."""
-    take: Callable[[Any], Any]
+    convert: Callable[[Any], Any]
     """Converts a caller's value to what a node holds, or raises ``ValueError`` with the reason."""
     most: int | None = None
     """The largest number that an inode holds; the smallest is 0."""
@@ -79,7 +79,7 @@ ATTRIBUTES = {
 OTHER_TIMES = tuple(row for row in ATTRIBUTES.values() if row.is_time and row.may_be_none)
 """All times but the modification time, which is their default where a node does not state them."""
 
-TAKEN_AS_INT = frozenset(
-    row.name for row in ATTRIBUTES.values() if row.take in (mode_of, number_of, nanoseconds_of)
+INT_ATTRIBUTES = frozenset(
+    row.name for row in ATTRIBUTES.values() if row.convert in (mode_of, number_of, nanoseconds_of)
 )
 """Attributes for which a node may hold any int; planning refuses those that are out of range."""

@@ -28,7 +28,7 @@ from .late_dataclasses import NamedTuple, fields
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 Value = TypeVar("Value")
-Take = Callable[[Any], Any]
+Converter = Callable[[Any], Any]
 """Converts a caller's value to what the function gets, or raises ``ValueError`` with the reason."""
 
 
@@ -37,18 +37,18 @@ class Kind(NamedTuple):
 
     words: str
     """Its name in messages, after "neither"."""
-    take: Take
+    convert: Converter
 
 
 def _having(method: str, words: str, reason: str) -> Kind:
     """The kind of all objects that have ``method``."""
 
-    def take(given: Any) -> Any:
+    def convert(given: Any) -> Any:
         if callable(getattr(given, method, None)):
             return given
         raise ValueError(f"{given!r:.80} {reason}")
 
-    return Kind(words, take)
+    return Kind(words, convert)
 
 
 def _anything(given: Any) -> Any:
@@ -100,7 +100,7 @@ def _patterns_of(given: Any) -> Any:
 _FUNCTION = _having("__call__", "a function", "is not a function")
 _PATH = Kind("a path", path_of)
 _MAPPING = Kind("a mapping", _mapping_of)
-_TAKEN_INSIDE = Kind("", _anything)
+_CHECKED_INSIDE = Kind("", _anything)
 """A value that the function itself checks, with its own messages."""
 
 KINDS = {
@@ -137,7 +137,7 @@ KINDS = {
             *("Any", "Archive", "Format", "FreeBlocks", "ImageSource", "OutputFormat"),
             *("OverrideValue", "Size", "Source"),
         ),
-        _TAKEN_INSIDE,
+        _CHECKED_INSIDE,
     ),
 }
 """The names in annotations that are not names of classes of this library."""
@@ -163,21 +163,21 @@ def checked(
     """
 
     def decorated(function: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
-        takes: dict[str, Take] = {}
+        converters: dict[str, Converter] = {}
         defaults: dict[str, object] = function.__kwdefaults__ or {}
 
         @wraps(function)
         def call(*args: Arguments.args, **options: Arguments.kwargs) -> Answer:
-            if not takes:
-                takes.update(_takes_of(function, own))
+            if not converters:
+                converters.update(_converters_of(function, own))
             given: list[Any] = list(args)
             for at, name in enumerate(_names_of(function)[: len(given)]):
-                if name in takes:
-                    given[at] = taken_argument(name, given[at], takes[name])
+                if name in converters:
+                    given[at] = converted_argument(name, given[at], converters[name])
             for name, value in options.items():
-                # What another function passes on is mostly its own default.
-                if name in takes and value is not defaults.get(name, takes):
-                    options[name] = taken_argument(name, value, takes[name])
+                # Functions that pass their arguments on mostly pass defaults.
+                if name in converters and value is not defaults.get(name, converters):
+                    options[name] = converted_argument(name, value, converters[name])
             try:
                 return function(*given, **options)
             except TypeError:
@@ -201,14 +201,16 @@ def checked_if_it_fails(
             return function(*args, **options)
         except (TypeError, AttributeError):
             refuse_unbound(function, args, options)
-            takes = dict(_takes_of(function, ()))
+            converters = dict(_converters_of(function, ()))
             names = _names_of(function)
             given: list[Any] = [
-                taken_argument(name, value, takes[name]) if name in takes else value
+                converted_argument(name, value, converters[name]) if name in converters else value
                 for name, value in zip(names, args, strict=False)
             ]
             further: dict[str, Any] = {
-                name: taken_argument(name, value, takes[name]) if name in takes else value
+                name: converted_argument(name, value, converters[name])
+                if name in converters
+                else value
                 for name, value in options.items()
             }
             if all(map(operator.is_, (*given, *further.values()), (*args, *options.values()))):
@@ -241,10 +243,10 @@ def refuse_unknown(one: Any, unknown: Iterable[str]) -> NoReturn:
     raise SpecError(name, f"is no argument of {kind}(); {meant(name, names)}")
 
 
-def taken_argument(name: str, given: Any, take: Callable[[Any], Value]) -> Value:
-    """``given`` as ``take`` converts it; raises :class:`SpecError` with the name."""
+def converted_argument(name: str, given: Any, convert: Callable[[Any], Value]) -> Value:
+    """The result of ``convert(given)``; raises :class:`SpecError` with the name if that fails."""
     try:
-        return take(given)
+        return convert(given)
     except ValueError as error:
         raise SpecError(name, str(error)) from None
 
@@ -254,7 +256,7 @@ def check_fields(one: Any, *own: str) -> None:
     for field in fields(one):
         if field.name not in own:
             given = getattr(one, field.name)
-            value = taken_argument(field.name, given, take_of(str(field.type)))
+            value = converted_argument(field.name, given, converter_of(str(field.type)))
             if value is not given:
                 object.__setattr__(one, field.name, value)
 
@@ -266,48 +268,48 @@ def _names_of(function: Any) -> tuple[str, ...]:
     return names
 
 
-def _takes_of(function: Any, own: tuple[str, ...]) -> Iterator[tuple[str, Take]]:
+def _converters_of(function: Any, own: tuple[str, ...]) -> Iterator[tuple[str, Converter]]:
     for name, annotation in function.__annotations__.items():
         if name != "return" and name not in own and not annotation.startswith("Unpack["):
-            yield name, take_of(annotation)
+            yield name, converter_of(annotation)
 
 
-_takes: dict[str, Take] = {}
+_converters: dict[str, Converter] = {}
 
 
-def take_of(annotation: str) -> Take:
+def converter_of(annotation: str) -> Converter:
     """The converter for values of an annotation, which is a string."""
-    take = _takes.get(annotation)
-    if take is None:
-        take = _takes[annotation] = _made(annotation)
-    return take
+    convert = _converters.get(annotation)
+    if convert is None:
+        convert = _converters[annotation] = _made(annotation)
+    return convert
 
 
-def _made(annotation: str) -> Take:
+def _made(annotation: str) -> Converter:
     parts = list(_alternatives(annotation))
     may_be_none = "None" in parts
     names = [_name_of(part) for part in parts if part != "None"]
     if _PATH in (KINDS.get(name) for name in names):
         parts = [part for part in parts if part not in ("str", "bytes")]
     kinds = [_kind_of(part) for part in parts if part != "None"]
-    if _TAKEN_INSIDE in kinds:
+    if _CHECKED_INSIDE in kinds:
         return _anything
     if len(kinds) == 1:
-        one = kinds[0].take
+        one = kinds[0].convert
         return (lambda given: None if given is None else one(given)) if may_be_none else one
 
-    def take(given: Any) -> Any:
+    def convert(given: Any) -> Any:
         if given is None and may_be_none:
             return None
         for kind in kinds:
             try:
-                return kind.take(given)
+                return kind.convert(given)
             except ValueError:
                 continue
         words = [kind.words for kind in kinds]
         raise ValueError(f"{given!r:.80} is neither {', '.join(words[:-1])} nor {words[-1]}")
 
-    return take
+    return convert
 
 
 def _alternatives(annotation: str) -> Iterator[str]:
@@ -330,7 +332,7 @@ def _kind_of(part: str) -> Kind:
     name = _name_of(part)
     if name in ("Iterable", "Sequence", "tuple"):
         inside = part.partition("[")[2].removesuffix("]").removesuffix(", ...")
-        return Kind("a list", _each_of(take_of(inside) if inside else _anything))
+        return Kind("a list", _each_of(converter_of(inside) if inside else _anything))
     return KINDS.get(name) or Kind(_with_article(name), _of_class(name))
 
 
@@ -338,25 +340,25 @@ def _with_article(name: str) -> str:
     return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
 
 
-def _each_of(take: Take) -> Take:
+def _each_of(convert: Converter) -> Converter:
     """The converter for several values; a str is refused, though it is a sequence."""
 
-    def take_each(given: Any) -> Any:
+    def convert_each(given: Any) -> Any:
         if isinstance(given, str | bytes) or not isinstance(given, Iterable):
             raise ValueError(f"{given!r:.80} is no list")
         if not isinstance(given, list | tuple | set | frozenset):
             return given  # may be read only once
         for one in given:
-            take(one)
+            convert(one)
         return given
 
-    return take_each
+    return convert_each
 
 
-def _of_class(name: str) -> Take:
+def _of_class(name: str) -> Converter:
     """The converter for objects of this library's class ``name`` or its subclasses."""
 
-    def take(given: Any) -> Any:
+    def convert(given: Any) -> Any:
         if any(kind.__name__ == name for kind in type(given).__mro__):
             return given
         hint = f"; {HINTS[name]}" if name in HINTS else ""
@@ -364,7 +366,7 @@ def _of_class(name: str) -> Take:
             f"is {_with_article(type(given).__name__)}, not {_with_article(name)}{hint}"
         )
 
-    return take
+    return convert
 
 
-KINDS["Base"] = Kind("a path or a Layout", take_of("Path | Layout"))
+KINDS["Base"] = Kind("a path or a Layout", converter_of("Path | Layout"))

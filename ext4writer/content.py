@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import Any, BinaryIO, ClassVar, Protocol, Self
 
 from .arguments import buffer_of, count_of, path_of
-from .checked import checked_if_it_fails, taken_argument
+from .checked import checked_if_it_fails, converted_argument
 from .errors import (
     DeclaredSizeError,
     SourceChangedError,
@@ -384,7 +384,7 @@ class BytesContent(Content):
     def __init__(self, data: bytes) -> None:
         """Raises :class:`SpecError` if ``data`` is not bytes, for example a str."""
         if type(data) is not bytes:
-            taken_argument("data", data, buffer_of)
+            converted_argument("data", data, buffer_of)
         self.data = data
         self.size = len(data)
 
@@ -534,7 +534,7 @@ class PathContent(Content):
             size = status.st_size
             self.stamp = stamp_of(status)
         elif type(size) is not int:
-            size = taken_argument("size", size, count_of)
+            size = converted_argument("size", size, count_of)
         self.size = size
 
     def file_id(self) -> FileId | None:
@@ -553,10 +553,10 @@ def host_path(path: str | bytes | os.PathLike[str]) -> bytes:
     try:
         encoded = os.fsencode(path)
     except (TypeError, UnicodeEncodeError):
-        taken_argument("path", path, path_of)
+        converted_argument("path", path, path_of)
         raise
     if b"\0" in encoded:
-        taken_argument("path", path, path_of)
+        converted_argument("path", path, path_of)
     return encoded
 
 

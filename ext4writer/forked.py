@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 from .arguments import count_of
-from .checked import checked_if_it_fails, taken_argument
+from .checked import checked_if_it_fails, converted_argument
 from .errors import Ext4WriterError, SpecError, WorkerError
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class ProcessPool:
     @checked_if_it_fails
     def __init__(self, processes: int) -> None:
         """Raises :class:`SpecError` if ``processes`` is not a positive whole number."""
-        self.processes = taken_argument("processes", processes, count_of)
+        self.processes = converted_argument("processes", processes, count_of)
         if self.processes < 1:
             raise SpecError("processes", f"{self.processes} processes do nothing; give 1 or more")
         self.generation = NEVER

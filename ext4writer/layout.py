@@ -12,7 +12,7 @@ from .errors import counted
 from .late_dataclasses import dataclass
 from .ondisk.features import FeatureSet
 from .planning.layout import METADATA_MEMORY, ImagePlan, unused_bytes
-from .planning.options import Size, size_of, taken
+from .planning.options import Size, converted, size_of
 from .planning.report import ImageReport, as_key
 from .planning.spec import Spec
 from .spans import Span
@@ -186,7 +186,7 @@ class Layout:
         from .damage.override import parsed_overrides
         from .virtual import VirtualImage
 
-        kept = taken("memory", memory, size_of)
+        kept = converted("memory", memory, size_of)
         return VirtualImage(self._plan, overrides=parsed_overrides(overrides), memory=kept)
 
     @checked("overrides")
@@ -197,7 +197,7 @@ class Layout:
         """
         from .virtual.parts import parts_of_size
 
-        return parts_of_size(self.open(overrides=overrides), taken("size", size, size_of))
+        return parts_of_size(self.open(overrides=overrides), converted("size", size, size_of))
 
     @checked()
     def save(self, path: Path, *, sync: bool = False) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Never, NoReturn, Typed
 from .arguments import id_of
 from .attributes import ATTRIBUTES
 from .bits import high_32, joined_32, low_32
-from .checked import check_fields, checked_if_it_fails, refuse_unknown, taken_argument
+from .checked import check_fields, checked_if_it_fails, converted_argument, refuse_unknown
 from .content import Content
 from .errors import LINE_MOST, SpecError, counted, one_line
 from .inode_flags import flag_names, flags_of
@@ -193,8 +193,8 @@ class Node:
 
     @flags.setter
     def flags(self, flags: int) -> None:
-        taken = self._taken("flags", flags, flags_of)
-        self.flags_and_project = joined_32(taken, self.project)
+        converted = self._converted("flags", flags, flags_of)
+        self.flags_and_project = joined_32(converted, self.project)
 
     @property
     def project(self) -> int:
@@ -203,12 +203,12 @@ class Node:
 
     @project.setter
     def project(self, project: int) -> None:
-        taken = self._taken("project", project, id_of)
-        self.flags_and_project = joined_32(self.flags, taken)
+        converted = self._converted("project", project, id_of)
+        self.flags_and_project = joined_32(self.flags, converted)
 
-    def _taken(self, name: str, given: object, take: Callable[[Any], int]) -> int:
+    def _converted(self, name: str, given: object, convert: Callable[[Any], int]) -> int:
         try:
-            return taken_argument(name, given, take)
+            return converted_argument(name, given, convert)
         except SpecError as error:
             try:
                 shown = repr(self)

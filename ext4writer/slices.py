@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import Any
 
 from .arguments import count_of
-from .checked import checked_if_it_fails, taken_argument
+from .checked import checked_if_it_fails, converted_argument
 from .content import (
     Content,
     FileId,
@@ -233,8 +233,8 @@ class PathSliceContent(Content):
     @checked_if_it_fails
     def __init__(self, path: str | bytes | os.PathLike[str], offset: int, size: int) -> None:
         self.path = host_path(path)
-        self.offset = taken_argument("offset", offset, count_of)
-        self.size = taken_argument("size", size, count_of)
+        self.offset = converted_argument("offset", offset, count_of)
+        self.size = converted_argument("size", size, count_of)
 
     def container(self) -> object:
         return self.path

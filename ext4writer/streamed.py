@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
 from .arguments import count_of
-from .checked import KINDS, checked_if_it_fails, taken_argument
+from .checked import KINDS, checked_if_it_fails, converted_argument
 from .content import BytesReader, Content, Opener, Reader, open_failure
 from .errors import DeclaredSizeError, SourceError, SpecError
 
@@ -20,8 +20,8 @@ class CallableContent(Content):
     @checked_if_it_fails
     def __init__(self, opener: Opener, size: int, name: bytes = b"") -> None:
         """``size`` is in bytes; ``name`` is the name of the content in errors."""
-        self.opener = taken_argument("opener", opener, KINDS["Callable"].take)
-        self.size = taken_argument("size", size, count_of)
+        self.opener = converted_argument("opener", opener, KINDS["Callable"].convert)
+        self.size = converted_argument("size", size, count_of)
         self.name = name
 
     def open(self) -> Reader:
@@ -62,7 +62,7 @@ class IteratorContent(Content):
         """``size`` is in bytes; ``name`` is the name of the content in errors."""
         if not isinstance(pieces, Iterator):
             raise SpecError("pieces", f"{pieces!r:.80} is no iterator, such as a generator")
-        self.size = taken_argument("size", size, count_of)
+        self.size = converted_argument("size", size, count_of)
         self.name = name
         self._pieces: Iterator[bytes] | None = pieces
         self._data: bytearray | None = None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 
 from .arguments import UNPAIRED_SURROGATE, count_of, number_of
-from .attributes import ATTRIBUTES, TAKEN_AS_INT
+from .attributes import ATTRIBUTES, INT_ATTRIBUTES
 from .checked import checked_if_it_fails
 from .content import (
     BytesContent,
@@ -81,7 +81,7 @@ __all__ = [
     "components",
 ]
 
-Taken = TypeVar("Taken")
+Converted = TypeVar("Converted")
 GivenContent = (
     bytes | bytearray | memoryview | str | os.PathLike[str] | Opener | Iterable[bytes] | Content
 )
@@ -180,10 +180,10 @@ class Tree:
 
         ``parents`` also adds missing directories above it, with the same attributes.
         """
-        taken = attributes_of(path, attributes)
+        converted = attributes_of(path, attributes)
         if parents:
-            self._add_parents(path, taken)
-        node = Directory(**taken)
+            self._add_parents(path, converted)
+        node = Directory(**converted)
         self._put(path, node)
         return node
 
@@ -488,11 +488,11 @@ def _moved(loss: Loss, old: list[bytes], new: list[bytes]) -> Loss:
 def attributes_of(path: Path, given: Mapping[str, Any]) -> Mapping[str, Any]:
     """``given`` as the attributes of a node; raises :class:`TreeError` for an invalid value."""
     for name, value in given.items():
-        if type(value) is not int or name not in TAKEN_AS_INT:
+        if type(value) is not int or name not in INT_ATTRIBUTES:
             break
     else:  # the usual case: nothing needs converting
         return given
-    taken: dict[str, Any] = {}
+    converted: dict[str, Any] = {}
     for name, value in given.items():
         row = ATTRIBUTES.get(name)
         if row is None:
@@ -501,13 +501,13 @@ def attributes_of(path: Path, given: Mapping[str, Any]) -> Mapping[str, Any]:
             known = (*ATTRIBUTES, "parents", "size")
             raise TreeError(_shown(path), f"{name}: is no attribute; {meant(name, known)}")
         is_none = value is None and row.may_be_none
-        taken[name] = None if is_none else _argument(path, name, value, row.take)
-    return taken
+        converted[name] = None if is_none else _argument(path, name, value, row.convert)
+    return converted
 
 
-def _argument(path: Path, name: str, value: Any, take: Callable[[Any], Taken]) -> Taken:
+def _argument(path: Path, name: str, value: Any, convert: Callable[[Any], Converted]) -> Converted:
     try:
-        return take(value)
+        return convert(value)
     except ValueError as error:
         raise TreeError(_shown(path), f"{name}: {error}") from None
 

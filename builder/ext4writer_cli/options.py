@@ -385,7 +385,7 @@ def declared(each: Field[Any], kind: type[Any]) -> dict[str, Any]:
         given.setdefault("show_default", default)
     elif not given.get("multiple"):
         given.setdefault("metavar", option.form or None)
-        is_plain = option.choices and option.take is None
+        is_plain = option.choices and option.convert is None
         given.setdefault("type", click.Choice(option.choices) if is_plain else Taken(option))
         given.setdefault("show_default", default not in (None, b"", "", ()) and not text)
     if option.form == "SIZE" and isinstance(default, int):
@@ -416,10 +416,10 @@ class Taken(click.ParamType):  # type: ignore[type-arg] # no generic before clic
         from ext4writer import SpecError
         from ext4writer.arguments import bytes_of
 
-        if self._option.take is bytes_of and isinstance(value, str):
+        if self._option.convert is bytes_of and isinstance(value, str):
             value = os.fsencode(value)  # the bytes on the command line
         try:
-            return self._option.taken(param.name if param else "", value)
+            return self._option.converted(param.name if param else "", value)
         except SpecError as error:
             self.fail(error.problem, param, ctx)
 

@@ -15,7 +15,7 @@ from types import TracebackType
 from ..checked import checked
 from ..errors import Ext4WriterError, OutputError, SpecError
 from ..late_dataclasses import replace
-from ..planning.options import Size, size_of, taken
+from ..planning.options import Size, converted, size_of
 from ..threads import helpers
 from ..virtual import VirtualImage
 from .address import Address
@@ -83,7 +83,7 @@ class Server:
         ):
             if not 0 <= seconds <= threading.TIMEOUT_MAX:
                 raise SpecError(name, f"cannot wait for {seconds} seconds")
-        self._buffers = Buffers(taken("memory", memory, size_of), most_clients)
+        self._buffers = Buffers(converted("memory", memory, size_of), most_clients)
         self._image = image
         self._on_error = on_error or _ignore
         given = Address.parse(address) if isinstance(address, str) else address

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..arguments import path_of
-from ..checked import checked, taken_argument
+from ..checked import checked, converted_argument
 from ..content import FileId
 from ..errors import SpecError
 from ..forked import ProcessPool, as_pool
@@ -202,7 +202,7 @@ def _paths(given: object) -> list[str]:
 
 
 def _host_path(option: str, given: object) -> str:
-    return os.fsdecode(taken_argument(option, given, path_of))
+    return os.fsdecode(converted_argument(option, given, path_of))
 
 
 def _name(path: str, where: str) -> str:

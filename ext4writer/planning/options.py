@@ -75,7 +75,7 @@ class Option(Generic[Value, Given]):
         self,
         default: Value,
         about: str,
-        take: Callable[[Any], Value] | None = None,
+        convert: Callable[[Any], Value] | None = None,
         *,
         default_text: str = "",
         form: str = "",
@@ -83,20 +83,20 @@ class Option(Generic[Value, Given]):
         least: int | None = None,
         most: int | None = None,
     ) -> None:
-        """``take`` converts an argument, or raises ``ValueError`` or ``TypeError`` with a reason.
+        """``convert`` converts a value, or raises ``ValueError`` or ``TypeError`` with a reason.
 
         ``about`` is one or two sentences with the unit, for the docstring of the class and for
         command help. ``default_text`` explains a default that does not speak for itself. In both,
         ``{free}`` stands for the name of another option. ``form`` shows on a help page how a value
-        is written; by default it follows from ``take``. If there are ``choices``, a value must be
-        one of them. ``least`` and ``most`` are the bounds of values.
+        is written; by default it follows from ``convert``. If there are ``choices``, a value must
+        be one of them. ``least`` and ``most`` are the bounds of values.
         """
         self.default = default
         self.about = about
         self.default_text = default_text
-        self.form = form or FORMS.get(_inner(take), "")
+        self.form = form or FORMS.get(_inner(convert), "")
         self.choices = choices
-        self.take = take
+        self.convert = convert
         self._least, self._most = least, most
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -121,9 +121,9 @@ class Option(Generic[Value, Given]):
             "options cannot be changed; dataclasses.replace() creates another Spec"
         )
 
-    def taken(self, name: str, given: Any) -> Value:
+    def converted(self, name: str, given: Any) -> Value:
         """Convert ``given``; raises :class:`SpecError` if it is invalid."""
-        value: Any = given if self.take is None else taken(name, given, self.take)
+        value: Any = given if self.convert is None else converted(name, given, self.convert)
         if self.choices and value not in self.choices:
             raise SpecError(name, f"{value!r:.80} is not one of {', '.join(self.choices)}")
         if value is not None and self._least is not None:
@@ -136,7 +136,7 @@ class Option(Generic[Value, Given]):
     @cached_property
     def is_fixed_point(self) -> bool:
         """Whether the default needs no conversion, as for most options of most Specs."""
-        return self.take is None or self.take(self.default) is self.default
+        return self.convert is None or self.convert(self.default) is self.default
 
 
 class ShortSignature:
@@ -164,10 +164,10 @@ def named(text: str, name_of: Callable[[str], str]) -> str:
     return re.sub(r"\{(\w+)\}", lambda found: name_of(found[1]), text)
 
 
-def taken(name: str, given: Any, take: Callable[[Any], Value]) -> Value:
-    """Convert the option ``name`` with ``take``; raises :class:`SpecError` if it is invalid."""
+def converted(name: str, given: Any, convert: Callable[[Any], Value]) -> Value:
+    """Convert the option ``name`` with ``convert``; raises :class:`SpecError` if it is invalid."""
     try:
-        return take(given)
+        return convert(given)
     except SpecError as error:
         raise SpecError(name, error.problem, *error.others) from None
     except (ValueError, TypeError, OverflowError) as error:
@@ -185,19 +185,19 @@ def _wrapped(text: str) -> Iterator[str]:
     yield " " * 8 + line
 
 
-def optional(take: Callable[[Any], Value]) -> Callable[[Any], Value | None]:
-    """Return ``take`` for an option that may be None."""
+def optional(convert: Callable[[Any], Value]) -> Callable[[Any], Value | None]:
+    """Return ``convert`` for an option that may be None."""
 
-    def take_or_none(given: Any) -> Value | None:
-        return None if given is None else take(given)
+    def convert_or_none(given: Any) -> Value | None:
+        return None if given is None else convert(given)
 
-    take_or_none.__wrapped__ = take  # type: ignore[attr-defined]
-    return take_or_none
+    convert_or_none.__wrapped__ = convert  # type: ignore[attr-defined]
+    return convert_or_none
 
 
-def _inner(take: Any) -> Any:
-    """Return ``take`` without :func:`optional`."""
-    return getattr(take, "__wrapped__", take)
+def _inner(convert: Any) -> Any:
+    """Return ``convert`` without :func:`optional`."""
+    return getattr(convert, "__wrapped__", convert)
 
 
 def size_of(given: Any) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..arguments import count_of
 from ..bits import MASK_64, splitmix64
-from ..checked import checked_if_it_fails, taken_argument
+from ..checked import checked_if_it_fails, converted_argument
 from .policy import Item, LayoutPolicy
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class SeededPolicy(LayoutPolicy):
 
     def __init__(self, seed: int = 0) -> None:
         """Raises :class:`SpecError` for a seed that is not an integer."""
-        self.seed = taken_argument("seed", seed, count_of)
+        self.seed = converted_argument("seed", seed, count_of)
         self._state = self.seed & MASK_64
 
     def __repr__(self) -> str:

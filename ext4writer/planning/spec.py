@@ -35,6 +35,7 @@ from .options import (
     Size,
     bad_blocks_of,
     check_interval_of,
+    converted,
     creator_os_of,
     device_number_of,
     encoding_flags_of,
@@ -58,7 +59,6 @@ from .options import (
     salt_of,
     signatures_of,
     size_of,
-    taken,
     uuid_of,
 )
 from .policy import LayoutPolicy
@@ -647,11 +647,11 @@ class Spec:
 
     def __post_init__(self) -> None:
         """Convert every value to its type, and check it alone and together with others."""
-        percent = taken("free", self.free, percent_in)
+        percent = converted("free", self.free, percent_in)
         if percent is not None:
             object.__setattr__(self, "free", 0)
             object.__setattr__(self, "free_percent", percent)
-        OPTIONS["type"].taken("type", self.type)  # before the features, which depend on it
+        OPTIONS["type"].converted("type", self.type)  # before the features, which depend on it
         features: object = self.features
         typed = features if isinstance(features, str) else ""
         if isinstance(features, str):
@@ -662,7 +662,7 @@ class Spec:
             given = getattr(self, name)
             if given is option.default and option.is_fixed_point:
                 continue
-            value = option.taken(name, given)
+            value = option.converted(name, given)
             if value is not given:
                 object.__setattr__(self, name, value)
         asked = Asked.by(typed)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..arguments import bytes_in, number_of, writable_buffer_of
 from ..arithmetic import round_down, round_up
-from ..checked import checked_if_it_fails, taken_argument
+from ..checked import checked_if_it_fails, converted_argument
 from ..content import reading_buffer
 from ..errors import SpecError
 from ..planning.layout import METADATA_MEMORY, ImagePlan
@@ -30,8 +30,8 @@ PIECE_BYTES = 1 << 20
 
 def _bytes_of(buffer: Buffer) -> memoryview:
     """The memory of a buffer as bytes; raises :class:`SpecError` if it is not writable."""
-    taken_argument("buffer", buffer, writable_buffer_of)
-    return taken_argument("buffer", buffer, bytes_in)
+    converted_argument("buffer", buffer, writable_buffer_of)
+    return converted_argument("buffer", buffer, bytes_in)
 
 
 class VirtualImage(io.RawIOBase):
@@ -158,9 +158,9 @@ class VirtualImage(io.RawIOBase):
         self._check_open()
         # Checking types first is faster, and this is called for each read of a block.
         if type(offset) is not int:
-            offset = taken_argument("offset", offset, number_of)
+            offset = converted_argument("offset", offset, number_of)
         if type(size) is not int:
-            size = taken_argument("size", size, number_of)
+            size = converted_argument("size", size, number_of)
         if offset < 0:
             raise ValueError(f"the offset {offset} is negative")
         if size < 0:
@@ -190,8 +190,8 @@ class VirtualImage(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Set the position, as in other files; it may be past the end."""
         self._check_open()
-        offset = taken_argument("offset", offset, number_of)
-        whence = taken_argument("whence", whence, number_of)
+        offset = converted_argument("offset", offset, number_of)
+        whence = converted_argument("whence", whence, number_of)
         with self._position_lock:
             base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}.get(whence)
             if base is None:
@@ -206,7 +206,7 @@ class VirtualImage(io.RawIOBase):
 
         Returns ``b""`` at the end.
         """
-        size = -1 if size is None else taken_argument("size", size, number_of)
+        size = -1 if size is None else converted_argument("size", size, number_of)
         if size < 0:
             return self.readall()
         with self._position_lock:

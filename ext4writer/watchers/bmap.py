@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from ..arguments import bytes_in
 from ..arithmetic import ceil_div
-from ..checked import checked, taken_argument
+from ..checked import checked, converted_argument
 from ..errors import SpecError
 from ..output.sink import Buffer
 from ..spans import Span
@@ -55,7 +55,7 @@ class Bmap:
     @checked()
     def update(self, data: Buffer) -> None:
         """Process the next bytes of the image."""
-        with taken_argument("data", data, bytes_in) as view:
+        with converted_argument("data", data, bytes_in) as view:
             end = self._position + len(view)
             while len(self._checksums) < len(self._ranges):
                 first, last = self._ranges[len(self._checksums)]

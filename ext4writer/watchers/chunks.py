@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from ..arguments import bytes_in
-from ..checked import checked, taken_argument
+from ..checked import checked, converted_argument
 from ..errors import SpecError
 from ..late_dataclasses import NamedTuple
 from ..output.sink import Buffer
@@ -37,7 +37,7 @@ class Chunks:
     @checked()
     def update(self, data: Buffer) -> None:
         """Process the next bytes of the image."""
-        with taken_argument("data", data, bytes_in) as view:
+        with converted_argument("data", data, bytes_in) as view:
             self._whole.update(view)
             done = 0
             while done < len(view):

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from ..arguments import bytes_in
 from ..arithmetic import round_down
-from ..checked import checked, taken_argument
+from ..checked import checked, converted_argument
 from ..errors import SpecError
 from ..ondisk.merkle import MerkleTree, TreeBuilder
 from ..output.sink import Buffer
@@ -80,7 +80,7 @@ class DmVerity:
     @checked()
     def update(self, data: Buffer) -> None:
         """Process the next bytes of the image."""
-        with taken_argument("data", data, bytes_in) as view:
+        with converted_argument("data", data, bytes_in) as view:
             self._position += len(view)
             rest = view
             if self._partial:

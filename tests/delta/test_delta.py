@@ -330,10 +330,10 @@ def test_what_cannot_be_a_base(tmp_path: Path) -> None:
     tree.file("/noise", random.Random(1).randbytes(10_000))
     small = plan(tree)
     for name, problem in (
-        ("a.simg", "is a sparse image of Android; simg2img"),
-        ("a.img.zst", "is compressed; 'zstd -d'"),
-        ("a.img.gz", "is compressed; gunzip"),
-        ("a.img.xz", "is compressed; unxz"),
+        ("a.simg", "is an Android sparse image; convert it with simg2img"),
+        ("a.img.zst", "is compressed; decompress it with 'zstd -d'"),
+        ("a.img.gz", "is compressed; decompress it with gunzip"),
+        ("a.img.xz", "is compressed; decompress it with unxz"),
     ):
         write_layout(small, tmp_path / name)
         with pytest.raises(ImageError, match=problem):
