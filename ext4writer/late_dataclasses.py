@@ -34,7 +34,7 @@ _NOTHING = object()
 _NO_METADATA: Mapping[str, Any] = {}
 _put = object.__setattr__
 _CALLS_BEFORE = 8
-"""Objects that are made of a class before its method to make them is compiled."""
+"""The objects of a class that are created before the method that creates them is compiled."""
 
 
 class _Field:
@@ -197,10 +197,10 @@ class _Late:
 
 
 class _LateInit(_Late):
-    """An ``__init__`` that is made when several objects are: most classes have one object each.
+    """An ``__init__`` that is compiled after several objects, since most classes have only one.
 
-    The first ones get their fields one by one, which takes microseconds for as many fields as take
-    a millisecond to compile.
+    The first objects get their fields one by one: that takes microseconds, where compiling the
+    method would take a millisecond.
     """
 
     __slots__ = ("calls", "frozen", "rows")
@@ -218,7 +218,7 @@ class _LateInit(_Late):
         return _partial(self.fill, one)
 
     def fill(self, one: Any, /, *given: Any, **named: Any) -> None:
-        """Do what the method will do, or call it if these are not the right arguments."""
+        """Do what the method would do; for arguments that do not fit, call the method itself."""
         rows = self.rows
         values = {**dict(zip(rows, given, strict=False)), **named}
         if len(values) < len(given) + len(named) or not values.keys() <= rows.keys():
@@ -240,7 +240,7 @@ class _LateInit(_Late):
 
 
 class _LateNew(_Late):
-    """The same for the ``__new__`` of a named tuple."""
+    """The ``__new__`` of a named tuple, compiled after several objects."""
 
     __slots__ = ("calls",)
 

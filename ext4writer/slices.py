@@ -36,8 +36,8 @@ from .spans import Span
 IOV_MAX = 1024
 """The most buffers that one call of preadv(2) fills (UIO_MAXIOV of the kernel)."""
 MOST_SKIPPED = 4096
-"""Bytes between two slices that are read, too, rather than calling again: a header of an archive
-and what fills up its blocks."""
+"""The most bytes between two slices that are read and dropped, which saves a call: the padding and
+the header between two members of an archive."""
 _skipped = memoryview(bytearray(MOST_SKIPPED))
 
 
@@ -109,10 +109,10 @@ class HeldFile:
         return done
 
     def read_scattered(self, views: Sequence[memoryview], offset: int) -> None:
-        """Fill ``views``, at most ``IOV_MAX``, one after the other from byte ``offset``.
+        """Fill ``views``, at most ``IOV_MAX``, in order from byte ``offset``.
 
-        Raises :class:`SourceError` if that fails, and :class:`SourceChangedError` if the file ends
-        before.
+        Raises :class:`SourceError` if the file cannot be read, and :class:`SourceChangedError` if
+        it ends too early.
         """
         if hasattr(os, "preadv"):
             try:

@@ -637,7 +637,8 @@ def _new_format(
 
 @lru_cache(maxsize=64)
 def _identified(fmt: Format, uuid: bytes, seed: int | None) -> Format:
-    return _identical(fmt, uuid=uuid, checksum_seed=filesystem_seed(uuid) if seed is None else seed)
+    seed = filesystem_seed(uuid) if seed is None else seed
+    return _with_fields(fmt, uuid=uuid, checksum_seed=seed)
 
 
 @lru_cache(maxsize=64)
@@ -647,11 +648,11 @@ def _without(fmt: Format, names: tuple[str, ...]) -> Format:
 
 @lru_cache(maxsize=64)
 def _with_inodes(fmt: Format, inodes_per_group: int) -> Format:
-    return _identical(fmt, inodes_per_group=inodes_per_group)
+    return _with_fields(fmt, inodes_per_group=inodes_per_group)
 
 
-def _identical(fmt: Format, **changes: object) -> Format:
-    """The same with changed fields of which nothing follows that was found once."""
+def _with_fields(fmt: Format, **changes: object) -> Format:
+    """A copy with changed fields; its cached properties, which they must not affect, are kept."""
     changed: Format = object.__new__(Format)
     vars(changed).update(vars(fmt), **changes)
     return changed
