@@ -208,7 +208,7 @@ def test_the_order_of_building_a_tree_does_not_matter(path: Path, seed: int) -> 
     assert digest(shuffled(manifest.tree, seed), manifest.spec) == manifest.sha256
 
 
-def test_a_directory_gives_what_the_same_tree_in_memory_gives(
+def test_a_directory_gives_the_same_image_as_the_tree_in_memory(
     host_folder: Path, host_digest: str
 ) -> None:
     tree = sources.directory(host_folder)
@@ -426,7 +426,7 @@ def test_another_spec_is_another_file_system(change: dict[str, Any]) -> None:
     assert len({first.uuid, first.hash_seed, other.uuid, other.hash_seed}) == 4 - same_entries
 
 
-def test_the_list_of_changes_above_is_whole() -> None:
+def test_the_list_of_changes_above_is_complete() -> None:
     marker = test_another_spec_is_another_file_system.pytestmark[0]
     tried = {name for change in marker.args[1] for name in change}
     # This tree has no entries for signatures and policies, and it has attributes, which revision 0
@@ -474,7 +474,7 @@ def test_times_count_as_they_are_written(
     assert len(images) == 1
 
 
-def test_content_counts_where_it_is_asked_to() -> None:
+def test_content_is_part_of_the_identity_on_request() -> None:
     trees = [Tree(), Tree(), Tree()]
     zeros, text = bytes(300_000), b"text" * 1000
     trees[0].file("/file", zeros + text)

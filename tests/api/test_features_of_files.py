@@ -254,7 +254,7 @@ def test_the_kernel_mounts_an_image_with_mmp(tmp_path: Path) -> None:
         "orphan_block_tail[31].ob_checksum=1",
     ],
 )
-def test_what_is_wrong_on_purpose_is_found(lie: str, tmp_path: Path) -> None:
+def test_deliberate_damage_is_found(lie: str, tmp_path: Path) -> None:
     image = tmp_path / "image"
     spec = Spec(features="mmp,orphan_file")
     ext4writer.write_image(sample(), image, spec, overrides=[Override.parse(lie)])

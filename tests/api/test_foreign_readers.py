@@ -87,7 +87,7 @@ def test_tune2fs_rewrites_every_checksum(make_image: MakeImage, changes: list[st
     assert_clean(image)
 
 
-def test_journal_goes_and_comes_back(make_image: MakeImage) -> None:
+def test_tune2fs_removes_and_restores_the_journal(make_image: MakeImage) -> None:
     image = make_image(sample(), damaged=True)
     run(["tune2fs", "-O", "^has_journal", image])
     assert_clean(image)

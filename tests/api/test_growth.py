@@ -85,7 +85,7 @@ def test_grown_online_ten_times(make_image: MakeImage, block_size: int) -> None:
     ],
     ids=["1000 times", "64G", "64G, 32 bits", "256G, no checksums"],
 )
-def test_grown_online_as_far_as_was_asked(
+def test_grown_online_to_the_requested_size(
     make_image: MakeImage, grow_to: int | None, features: FeatureSet
 ) -> None:
     """The reserved descriptors suffice: the kernel uses the resize inode and moves nothing."""

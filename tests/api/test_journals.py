@@ -59,7 +59,7 @@ DEVICES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", DEVICES)
-def test_a_journal_of_its_own(tmp_path: Path, name: str) -> None:
+def test_an_external_journal_has_its_own_superblock(tmp_path: Path, name: str) -> None:
     image, journal = tmp_path / "image", tmp_path / "journal"
     spec = Spec(journal_device=True, journal_dev="8:17", **DEVICES[name])
     layout = ext4writer.write_image(sample(), image, spec, journal=journal)
@@ -211,7 +211,7 @@ def test_features_before_the_first_mount(tmp_path: Path, name: str) -> None:
         ({"journal_features": "64bit", "journal": "none"}, "are for a journal"),
     ],
 )
-def test_what_is_refused(options: dict[str, Any], match: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], match: str) -> None:
     with pytest.raises(SpecError, match=match):
         Spec(**options)
 

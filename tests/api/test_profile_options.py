@@ -91,7 +91,9 @@ def unread(spec: Spec, content: str, readers: Sequence[str], folder: Path) -> di
 @example("default", {"desc_size": 128, "features": "inline_data,bigalloc"}, "inline_data")
 @example("boot", {"leading_hole": True, "block_size": 1024, "features": "bigalloc"}, "")
 @given(st.sampled_from(sorted(PROFILES)), options(), st.sampled_from(CONTENT))
-def test_what_a_profile_accepts_is_read(profile: str, chosen: dict[str, Any], content: str) -> None:
+def test_readers_of_a_profile_read_what_it_accepts(
+    profile: str, chosen: dict[str, Any], content: str
+) -> None:
     spec = accepted(profile, chosen)
     readers = [reader for reader in QUICK if reader in PROFILES[profile].readers]
     with tempfile.TemporaryDirectory() as folder:

@@ -53,7 +53,7 @@ def test_every_reader_of_a_profile_reads_it(tmp_path: Path) -> None:
 
 @pytest.mark.judged("full")
 @pytest.mark.parametrize("kind", ["ext2", "ext3"])
-def test_linux_mounts_these_as_what_they_are_called(tmp_path: Path, kind: str) -> None:
+def test_linux_mounts_these_profiles_by_their_names(tmp_path: Path, kind: str) -> None:
     spec = Spec.of_profile(kind, free=10 << 20)
     image = tmp_path / "image"
     tree = write(Row(kind, spec), image)
@@ -64,7 +64,7 @@ def test_linux_mounts_these_as_what_they_are_called(tmp_path: Path, kind: str) -
     judge(image, "quick")
 
 
-def test_the_page_tells_what_is_so(tmp_path: Path) -> None:
+def test_the_page_is_true(tmp_path: Path) -> None:
     """This checks some cells, for readers that need no other machine."""
     rows = {row.name: row for row in [*feature_rows(), *other_rows()]}
     chosen = ["`inline_data`", "`bigalloc`", "`meta_bg`", "`quota`", "blocks of 65536"]
@@ -178,7 +178,7 @@ def test_contradictions_are_refused_with_both_names(
         assert word in str(caught.value)
 
 
-def test_what_is_wrong_anyway_is_not_put_on_the_profile() -> None:
+def test_errors_unrelated_to_the_profile_do_not_name_it() -> None:
     with pytest.raises(SpecError) as caught:
         Spec.of_profile("minimal", label="l" * 17)
     assert "profile" not in str(caught.value)

@@ -76,7 +76,7 @@ def test_blocks_are_shared_with_the_source(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["xfs", "btrfs"])
-def test_small_blocks_are_copied_all_the_same(tmp_path: Path, kind: str) -> None:
+def test_small_blocks_are_copied(tmp_path: Path, kind: str) -> None:
     """Blocks of 1 KiB are not aligned for sharing."""
     with file_system(kind, tmp_path) as point:
         tree = source_tree(point / "source")

@@ -182,7 +182,7 @@ def test_python_alone_gives_the_checksums_of_the_extension() -> None:
     assert without((), *manifests(), modules=["crc32c"]) == pinned()
 
 
-def test_the_digests_are_of_whole_images(tmp_path: Path) -> None:
+def test_the_digests_are_of_complete_images(tmp_path: Path) -> None:
     """The digest that a run prints is that of the file it wrote."""
     image = tmp_path / "image"
     [found] = without((), FIXTURES / "kinds.toml", "--output", image)

@@ -612,7 +612,7 @@ def test_a_function_that_cannot_be_called_as_it_will_be(says: str) -> None:
 
 
 @pytest.mark.parametrize("says", NO_FUNCTION_FOR_IT)
-def test_what_a_function_of_the_caller_raises_is_its_own(says: str) -> None:
+def test_exceptions_of_callbacks_are_passed_on(says: str) -> None:
     def fails(*given: Any) -> Any:
         return given + 5  # type: ignore[operator]
 
@@ -645,9 +645,7 @@ def test_what_a_function_of_the_caller_raises_is_its_own(says: str) -> None:
         (lambda: read.open_image("image").open(2), "<2>: is a directory; entries() lists it"),
     ],
 )
-def test_what_strangers_write_is_answered_with_what_to_do(
-    make: Callable[[], object], says: str
-) -> None:
+def test_beginners_calls_are_answered_with_a_remedy(make: Callable[[], object], says: str) -> None:
     with pytest.raises(Ext4WriterError) as caught:
         make()
     assert says in str(caught.value)

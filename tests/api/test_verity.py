@@ -124,7 +124,7 @@ def test_digests_are_those_of_fsverity_utils(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.judged("quick")
-def test_large_trees_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_trees_are_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bytes do not depend on what is kept in memory."""
     images = []
     for kept, spec in ((32 << 20, "a"), (0, "b"), (40_000, "c")):
@@ -227,7 +227,7 @@ def test_the_command_reports_digests_and_takes_signatures(tmp_path: Path) -> Non
     assert [loss["what"] for loss in again["losses"]] == ["the inode flags verity are not kept"] * 2
 
 
-def test_what_is_wrong_is_refused(tmp_path: Path) -> None:
+def test_invalid_verity_options_are_refused(tmp_path: Path) -> None:
     tree = Tree()
     tree.file("a", b"a", flags="verity")
     with pytest.raises(TreeError, match="^/a: the inode flag verity needs the feature verity"):

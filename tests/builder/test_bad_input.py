@@ -51,7 +51,7 @@ def powerless() -> tuple[str, ...]:
         (lambda path: path.symlink_to("nowhere"), "No such file or directory"),
     ],
 )
-def test_a_source_that_is_none(make, word: str, tmp_path: Path, out: Path) -> None:
+def test_a_source_of_no_known_kind_is_refused(make, word: str, tmp_path: Path, out: Path) -> None:
     source = tmp_path / "source"
     make(source)
     done = run("build", source, "-o", out / "a.img")
@@ -179,7 +179,7 @@ def test_a_full_disk(source: Path, out: Path) -> None:
     assert image.read_bytes() == b"older"
 
 
-def test_a_full_device_behind_standard_output(source: Path) -> None:
+def test_standard_output_to_a_full_device(source: Path) -> None:
     with open("/dev/full", "wb") as full:
         done = run("build", source, "-o", "-", stdout=full)
     assert_one_line(done, 1, "standard output", "no space left")
@@ -195,7 +195,7 @@ def test_a_full_device_for_the_report(source: Path, out: Path) -> None:
     assert_one_line(done, 1, "standard output: No space left on device\n")
 
 
-def test_a_reader_that_goes_away(source: Path) -> None:
+def test_a_reader_that_closes_the_pipe(source: Path) -> None:
     process = subprocess.Popen(
         command("build", source, "-o", "-"),
         env=environment(),
@@ -217,7 +217,7 @@ def test_a_reader_that_goes_away(source: Path) -> None:
     )
 
 
-def test_a_reader_of_the_report_that_goes_away(source: Path) -> None:
+def test_a_reader_that_closes_the_pipe_of_the_report(source: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = run("plan", source, stdout=writing)

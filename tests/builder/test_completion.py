@@ -15,7 +15,7 @@ from tests.judges import tools
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_takes_the_script(shell: str, tmp_path: Path) -> None:
+def test_a_shell_accepts_the_completion_script(shell: str, tmp_path: Path) -> None:
     done = run("completion", shell)
     assert (done.returncode, done.stderr) == (0, "")
     assert "_EXT4WRITER_COMPLETE" in done.stdout and "ext4writer" in done.stdout

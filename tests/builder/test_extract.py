@@ -117,7 +117,7 @@ def test_some_paths(image: Path, tmp_path: Path) -> None:
         assert words in done.stderr and "Traceback" not in done.stderr
 
 
-def test_what_exists_stays(image: Path, tmp_path: Path) -> None:
+def test_existing_files_are_not_replaced(image: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / "etc").mkdir(parents=True)
     (out / "etc/a").write_text("mine")
@@ -139,7 +139,7 @@ def test_what_exists_stays(image: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-def test_as_a_user_who_may_less(image: Path, tmp_path: Path) -> None:
+def test_extraction_by_an_ordinary_user(image: Path, tmp_path: Path) -> None:
     os.chmod(tmp_path, 0o777)
     for folder in tmp_path.parents:
         if folder.stat().st_uid == os.getuid() and not folder.stat().st_mode & 1:
@@ -307,7 +307,7 @@ def test_names_of_one_file_are_links_whatever_it_counts(links: int, tmp_path: Pa
     assert len(set(tree.root.children.values())) == 1
 
 
-def test_a_link_leads_to_what_was_made_and_not_to_what_was_there(tmp_path: Path) -> None:
+def test_links_lead_to_extracted_files_and_not_to_existing_ones(tmp_path: Path) -> None:
     """The first names of an inode with a link count of one are files; the rest are links."""
     out = tmp_path / "out"
     out.mkdir()
@@ -340,7 +340,7 @@ def test_archives_are_those_of_the_standard_library(image: Path) -> None:
     assert b"./etc/a\n" in listed.stdout
 
 
-def test_what_can_be_read_of_a_file_that_lies_past_the_end(tmp_path: Path) -> None:
+def test_a_file_partly_past_the_end_is_extracted_in_part(tmp_path: Path) -> None:
     tree = Tree()
     tree.file("/first", b"1" * 5000)
     whole = b"".join(b"%07d\n" % number for number in range(400_000))
@@ -364,7 +364,7 @@ def test_what_can_be_read_of_a_file_that_lies_past_the_end(tmp_path: Path) -> No
 
 
 @pytest.mark.root
-def test_what_was_extracted_makes_the_same_image_again(tmp_path: Path) -> None:
+def test_an_extracted_tree_gives_the_same_image(tmp_path: Path) -> None:
     """The lost+found of the image is treated like one that is added again."""
     source = tmp_path / "source"
     (source / "d").mkdir(parents=True)

@@ -191,7 +191,7 @@ def test_names_without_their_prefix(tmp_path: Path) -> None:
     ],
     ids=["text", "utf-8", "empty", "bytes", "disk", "squashfs", "android", "cpio", "lz4"],
 )
-def test_a_file_that_is_no_source_is_called_what_it_is(
+def test_a_file_that_is_not_a_source_is_identified(
     data: bytes, words: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_bytes(data)
@@ -200,7 +200,7 @@ def test_a_file_that_is_no_source_is_called_what_it_is(
     assert "at byte" not in done.stderr
 
 
-def test_a_folder_of_such_a_name_is_read(tmp_path: Path) -> None:
+def test_a_folder_with_a_prefix_like_name_is_read(tmp_path: Path) -> None:
     (tmp_path / "docker:alpine").mkdir()
     assert report("plan", "docker:alpine", cwd=tmp_path)["entries"]["directory"] == 2
     assert set(ANSWERS) > {"docker", "https"}

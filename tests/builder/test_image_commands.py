@@ -150,7 +150,7 @@ def test_tree_counts_one_of_each(tmp_path: Path) -> None:
     assert said("tree", tmp_path / "one.img", "/a").endswith("\n0 directories, 1 other file\n")
 
 
-def test_damage_is_told_and_the_rest_shown(tmp_path: Path) -> None:
+def test_damage_is_reported_and_the_rest_is_shown(tmp_path: Path) -> None:
     tree = Tree()
     tree.file("/a", b"a")
     tree.file("/b", b"b")
@@ -164,7 +164,7 @@ def test_damage_is_told_and_the_rest_shown(tmp_path: Path) -> None:
     assert run("cat", wrong, "/b").returncode == 0
 
 
-def test_what_is_left_of_an_image_that_was_cut(tmp_path: Path, watch: Watch) -> None:
+def test_the_rest_of_a_truncated_image_is_shown(tmp_path: Path, watch: Watch) -> None:
     tree = Tree()
     for number in range(60):
         tree.file(f"/d{number}/f", bytes([number + 1]) * 20000, parents=True)

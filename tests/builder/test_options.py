@@ -225,7 +225,7 @@ def test_a_number_that_no_image_has_is_refused_by_its_own_name(
     assert flag_of(each) in line.partition(": ")[0]
 
 
-def test_numbers_of_all_options_were_tried() -> None:
+def test_all_numeric_options_were_tested() -> None:
     assert len(NUMBERS) > 30
     assert NEEDED.keys() - {"encoding_flags"} <= set(NUMBERS)
 
@@ -311,7 +311,7 @@ def test_every_option_has_a_help_text() -> None:
 
 
 @pytest.mark.parametrize("words", ["", "build", "fuzz run", "mke2fs"])
-def test_help_is_a_word_too(words: str) -> None:
+def test_help_is_also_a_command(words: str) -> None:
     done, same = run("help", *words.split()), run(*words.split(), "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == same.stdout != ""
@@ -334,7 +334,7 @@ def test_help_is_a_word_too(words: str) -> None:
         ("plan . --epoch 1700000000000", 2, "give seconds since 1970"),
     ],
 )
-def test_what_strangers_type_is_answered_with_what_to_do(
+def test_beginners_mistakes_are_answered_with_a_remedy(
     words: str, status: int, says: str, tmp_path: Path
 ) -> None:
     with contextlib.chdir(tmp_path):

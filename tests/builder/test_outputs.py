@@ -47,7 +47,7 @@ class TestParts:
         assert after[8 * MIB : 24 * MIB] == image_of(source, out, "--size", "16M")
         assert os.listdir(out) == ["disk.raw"]
 
-    def test_size_region_is_all_behind_the_offset(self, source: Path, disk: Path) -> None:
+    def test_size_region_is_everything_after_the_offset(self, source: Path, disk: Path) -> None:
         facts = report("build", source, "-o", disk, "--offset", "8M", "--size", "region")
         assert facts["size"] == 32 * MIB
         assert disk.stat().st_size == 40 * MIB
@@ -55,7 +55,7 @@ class TestParts:
         facts = report("build", source, "-o", disk, "--offset", "1000", "--size", "region")
         assert facts["size"] == (20 * MIB - 223) // 4096 * 4096
 
-    def test_what_does_not_fit_is_refused(self, source: Path, out: Path, disk: Path) -> None:
+    def test_parts_that_do_not_fit_are_refused(self, source: Path, out: Path, disk: Path) -> None:
         before = disk.read_bytes()
         for offset, size in (("8M", "33M"), ("40M", "8M"), ("1G", "8M")):
             done = run("build", source, "-o", disk, "--offset", offset, "--size", size)
@@ -76,13 +76,13 @@ class TestParts:
             (["-o", "-", "--size", "region"], ["--size region"]),
         ],
     )
-    def test_options_that_mean_nothing(
+    def test_options_without_effect_are_refused(
         self, source: Path, out: Path, options: list[str], words: list[str]
     ) -> None:
         assert_one_line(run("build", source, *options, cwd=out), 2, *words)
         assert_untouched(out)
 
-    def test_a_plan_has_no_size_of_an_output(self, source: Path) -> None:
+    def test_a_plan_accepts_no_output_size(self, source: Path) -> None:
         assert_one_line(run("plan", source, "--size", "device"), 2, "--size device", "--output")
 
 
@@ -130,7 +130,9 @@ class TestDevices:
         fsck.assert_clean(image)
         assert tools.run(["sha256sum", image]).stdout.split()[0] == facts["sha256"]
 
-    def test_what_is_no_device_or_in_use(self, source: Path, disk: Path, out: Path) -> None:
+    def test_outputs_that_are_not_free_devices_are_refused(
+        self, source: Path, disk: Path, out: Path
+    ) -> None:
         assert_one_line(
             run("build", source, "-o", "/dev/sdz99"), 1, "/dev/sdz99: does not exist as a device"
         )
@@ -294,7 +296,7 @@ def test_a_report_says_what_was_written(source: Path, disk: Path) -> None:
 
 @pytest.mark.parametrize("sync", [[], ["--sync"]])
 @pytest.mark.parametrize("command", ["build", "manifest"])
-def test_what_only_the_end_tells_of_standard_output(
+def test_errors_on_closing_standard_output_are_reported(
     source: Path, out: Path, command: str, sync: list[str]
 ) -> None:
     """A network file system may report only on closing that it could not write."""

@@ -122,7 +122,7 @@ def test_a_pipe_gets_no_bar() -> None:
         (Progress("write", 0, 10, 0, 4096), 0, "0/10 entries, 0 bytes/4.0 KiB"),
     ],
 )
-def test_what_stands_beside_the_bar(progress: Progress, seconds: float, text: str) -> None:
+def test_text_next_to_the_progress_bar(progress: Progress, seconds: float, text: str) -> None:
     assert told(progress, seconds) == text
 
 

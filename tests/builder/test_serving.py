@@ -77,7 +77,7 @@ def test_parts_one_after_the_other_are_the_image(
     assert parts == image.read_bytes()
 
 
-def test_a_part_goes_into_a_pipe(folder: Path, image: Path) -> None:
+def test_a_part_can_be_written_to_a_pipe(folder: Path, image: Path) -> None:
     done = subprocess.run(
         [*COMMAND, "build", folder, "--label", "parts", "--part", "2/2", "-o", "-", "-q"],
         capture_output=True,
@@ -109,7 +109,9 @@ def test_options_that_contradict(
     assert not out.exists()
 
 
-def test_a_source_beside_a_plan_is_refused(plan: Path, folder: Path, tmp_path: Path) -> None:
+def test_a_source_in_addition_to_a_plan_is_refused(
+    plan: Path, folder: Path, tmp_path: Path
+) -> None:
     told = call("build", folder, "--plan", plan, "-o", tmp_path / "out", status=2).stderr
     assert "a SOURCE cannot change a plan" in told
 
@@ -199,7 +201,7 @@ def test_memory_that_is_too_little(folder: Path, tmp_path: Path, memory: str) ->
     assert not (tmp_path / "s").exists()
 
 
-def test_hashes_and_maps_are_made_on_the_way(folder: Path, tmp_path: Path) -> None:
+def test_hashes_and_maps_are_computed_while_writing(folder: Path, tmp_path: Path) -> None:
     require("veritysetup")
     image = tmp_path / "image"
     options = ["--dm-verity", tmp_path / "tree", "--bmap", tmp_path / "bmap"]
@@ -217,7 +219,7 @@ def test_hashes_and_maps_are_made_on_the_way(folder: Path, tmp_path: Path) -> No
     run(["veritysetup", "verify", image, image, root, offset])
 
 
-def test_hashes_beside_a_stream(folder: Path, tmp_path: Path) -> None:
+def test_hashes_of_an_image_written_to_a_stream(folder: Path, tmp_path: Path) -> None:
     require("veritysetup")
     done = subprocess.run(
         [*COMMAND, "build", folder, "-o", "-", "--dm-verity", tmp_path / "tree", "--json"],
@@ -242,7 +244,7 @@ FILES = ["--dm-verity", "--bmap", "--chunks"]
 
 
 @pytest.mark.parametrize("flag", FILES)
-def test_a_file_beside_the_image_has_a_name_of_its_own(
+def test_a_file_next_to_the_image_must_have_another_name(
     folder: Path, tmp_path: Path, flag: str
 ) -> None:
     image, plan = tmp_path / "root.img", tmp_path / "root.plan"
@@ -268,9 +270,7 @@ def test_a_file_beside_the_image_has_a_name_of_its_own(
     assert sorted(os.listdir(tmp_path)) == ["fifo", "root.img", "root.plan", "source"]
 
 
-def test_a_plan_and_a_part_are_not_written_over_what_they_are_made_of(
-    folder: Path, plan: Path
-) -> None:
+def test_a_plan_or_a_part_never_overwrites_its_input(folder: Path, plan: Path) -> None:
     contents = {path: path.read_bytes() for path in (plan, folder / "file7")}
     for options in (
         ["plan", folder, "--save", folder / "file7"],

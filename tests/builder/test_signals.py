@@ -169,7 +169,7 @@ def test_a_signal_after_an_archive_was_unpacked(stage: str, tmp_path: Path, out:
     assert_untouched(out)
 
 
-def test_a_signal_ends_rules_that_take_long(source: Path, out: Path) -> None:
+def test_a_signal_interrupts_slow_rules(source: Path, out: Path) -> None:
     script = """
 import os, signal, time
 from ext4writer.edit import rules
@@ -213,7 +213,7 @@ def test_the_first_signal_sets_the_event_and_names_itself() -> None:
     assert caught.value.signum == signal.SIGTERM
 
 
-def test_work_that_ends_in_spite_of_a_signal_has_ended_well() -> None:
+def test_work_that_ends_despite_a_signal_succeeds() -> None:
     with cancel_on_signals():
         signal.raise_signal(signal.SIGHUP)
 
@@ -257,7 +257,7 @@ def test_signals_do_not_disturb_the_end() -> None:
     assert removed
 
 
-def test_what_becomes_of_a_signal_inside_a_class() -> None:
+def test_a_signal_during_the_creation_of_a_class() -> None:
     class Named:
         def __set_name__(self, owner: type, name: str) -> None:
             signal.raise_signal(signal.SIGTERM)
@@ -266,7 +266,7 @@ def test_what_becomes_of_a_signal_inside_a_class() -> None:
         type("Owner", (), {"named": Named()})
 
 
-def test_a_cancel_without_a_signal_stays_what_it_is() -> None:
+def test_a_cancellation_without_a_signal_is_passed_on() -> None:
     with pytest.raises(CancelledError), cancel_on_signals():
         raise CancelledError
 

@@ -41,7 +41,7 @@ def test_settings_are_taken_apart(
 
 
 @pytest.mark.parametrize("written", [",owner=0:0", "[owner=0:0]"])
-def test_settings_after_the_folder_are_told_where_they_belong(written: str) -> None:
+def test_settings_after_the_folder_are_answered_with_their_place(written: str) -> None:
     with pytest.raises(ValueError, match="settings after its folder: write 'a,owner=0:0::/srv'"):
         parse_source(f"a::/srv{written}")
     assert parse_source(f"a::/srv{written}/").target == f"/srv{written}".encode()
@@ -151,7 +151,9 @@ def test_a_setting_that_does_not_exist_is_named(source: str, folder: Path) -> No
         ("o:/nope", 1, "the folder o does not contain nope"),
     ],
 )
-def test_a_wrong_end_of_a_source_is_told(source: str, status: int, says: str, folder: Path) -> None:
+def test_an_invalid_suffix_of_a_source_is_reported(
+    source: str, status: int, says: str, folder: Path
+) -> None:
     os.mkdir("o")
     assert_one_line(run("plan", source), status, says)
 

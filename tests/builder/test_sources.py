@@ -49,7 +49,7 @@ def test_the_grammar(
 @pytest.mark.parametrize(
     "text", ["", "::/srv", "oci:", "oci::latest", "oci:x:", "a::/../b", "a::/./b", "oci:::/x"]
 )
-def test_what_the_grammar_refuses(text: str, out: Path) -> None:
+def test_invalid_sources_are_refused(text: str, out: Path) -> None:
     with pytest.raises(ValueError, match="path|name|folder"):
         parse_source(text)
     assert_one_line(run("build", text, "-o", out / "a.img"), 2, "SOURCE")
@@ -63,7 +63,7 @@ def test_no_source_is_an_empty_file_system(out: Path) -> None:
     fsck.assert_clean(out / "a.img")
 
 
-def test_later_sources_lie_over_earlier_ones(source: Path, tmp_path: Path, out: Path) -> None:
+def test_later_sources_overlay_earlier_ones(source: Path, tmp_path: Path, out: Path) -> None:
     upper = tmp_path / "upper"
     (upper / "etc").mkdir(parents=True, mode=0o750)
     (upper / "etc" / "hosts").write_text("another\n")
@@ -106,7 +106,7 @@ def test_patterns_go_from_the_root_of_each_source(source: Path) -> None:
     assert entries["file"] == 6
 
 
-def test_a_folder_on_the_way_that_is_none(source: Path, out: Path) -> None:
+def test_a_parent_that_is_not_a_directory_is_refused(source: Path, out: Path) -> None:
     done = run("build", source, f"{source}::/link/x", "-o", out / "a.img")
     assert_one_line(done, 1, "/link/x", "/link to etc/hosts", "not a directory")
     assert_untouched(out)
@@ -135,7 +135,7 @@ def test_a_later_folder_keeps_links_and_the_root(tmp_path: Path, out: Path) -> N
     assert_one_line(done, 1, "--strict", "/lib", "symbolic link to usr/lib", "directory /lib")
 
 
-def test_whose_root_can_be_the_image_s(source: Path, tmp_path: Path, out: Path) -> None:
+def test_sources_that_can_provide_the_root(source: Path, tmp_path: Path, out: Path) -> None:
     archive = tmp_path / "a.tar"
     archive.write_bytes(layer_tar([Entry(b"x", Directory())]))
     for sources_given, number, words in (
@@ -212,7 +212,7 @@ def test_limits_of_archives_are_options(tmp_path: Path, out: Path) -> None:
     ("limit", "words"),
     [("members", "is not NAME=N"), ("=5", "is not NAME=N"), ("members=x", "not a size")],
 )
-def test_limits_that_are_none(limit: str, words: str, source: Path) -> None:
+def test_invalid_limits_are_refused(limit: str, words: str, source: Path) -> None:
     assert_one_line(run("plan", source, "--limit", limit), 2, "--limit", words)
 
 

@@ -52,7 +52,7 @@ def release() -> str:
 
 
 @pytest.mark.parametrize("base", BASES, ids=lambda base: base.name)
-def test_the_truth_is_clean(base: Base, tmp_path: Path) -> None:
+def test_the_undamaged_image_is_clean(base: Base, tmp_path: Path) -> None:
     path = tmp_path / "image"
     write_sparse(path, base.image())
     assert_clean(path)
@@ -90,7 +90,7 @@ def test_each_case_gives_its_codes(part: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.qemu
-def test_a_kernel_does_what_is_told(tmp_path: Path) -> None:
+def test_a_kernel_reacts_as_the_catalogue_says(tmp_path: Path) -> None:
     """One boot mounts some of the images, in a guest that may crash."""
     cases = CASES[3::30]
     found = mounted(cases, tmp_path)
@@ -99,7 +99,7 @@ def test_a_kernel_does_what_is_told(tmp_path: Path) -> None:
         assert found == {case.name: ANSWERS[case.name].kernel for case in cases}
 
 
-def test_the_catalogue_is_whole() -> None:
+def test_the_catalogue_is_complete() -> None:
     assert len({case.name for case in CASES}) == len(CASES) >= 600
     assert set(ANSWERS) == set(CASE)
     assert {case.group for case in CASES} == set(KERNELS)

@@ -119,7 +119,7 @@ def test_a_value_is_what_the_grammar_says(
     assert field in place
 
 
-def test_words_name_what_lies_there() -> None:
+def test_an_override_addresses_the_right_bytes() -> None:
     with open_image(image()) as opened:
         etc = opened.lookup("/etc").ino
         other = next(opened.lookup("/other").runs()).physical
@@ -211,7 +211,7 @@ def test_a_function_sees_the_old_value() -> None:
         patch(image(), [Override("inode", "/other", "i_size_lo", lambda _: 1 << 32)])
 
 
-def test_a_function_that_fails_is_told_with_its_cause() -> None:
+def test_a_failing_function_is_reported_with_its_cause() -> None:
     def fail(old: int | bytes) -> int:
         raise ZeroDivisionError(f"of {old!r}\n")
 
@@ -247,7 +247,7 @@ def test_a_number_of_a_class_of_its_own_is_a_number() -> None:
         ("7", "=", "value: '7' is not a word of the grammar"),
     ],
 )
-def test_what_no_override_has_is_refused_at_once(
+def test_invalid_changes_are_refused_immediately(
     value: int | str, operator: str, words: str
 ) -> None:
     with pytest.raises(SpecError, match=words):
@@ -267,7 +267,7 @@ def test_what_no_override_has_is_refused_at_once(
         ("nonsense.x=1", "no such record"),
     ],
 )
-def test_what_cannot_be_changed_is_told(text: str, words: str) -> None:
+def test_impossible_changes_are_reported(text: str, words: str) -> None:
     with pytest.raises(OverrideError, match=words):
         patch(image(), [text])
     with pytest.raises(ImageError):
@@ -392,7 +392,7 @@ INDEXES = (
 
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
-def test_any_override_changes_what_it_names_or_is_told(data: st.DataObject) -> None:
+def test_any_override_changes_its_field_or_is_an_error(data: st.DataObject) -> None:
     """For every base, record, field, word and operator: no crash, and the size is unchanged."""
     base = data.draw(st.sampled_from(BASES)).image()
     with open_image(base) as opened:

@@ -104,7 +104,7 @@ def problems(image: bytes | bytearray, path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", MKE2FS)
-def test_all_checksums_are_made_anew(
+def test_all_checksums_are_recomputed(
     kind: str, made: Callable[[str], bytes], tmp_path: Path
 ) -> None:
     image = made(kind)
@@ -138,7 +138,7 @@ def ours(features: str, size: str) -> bytes:
         "^has_journal,^resize_inode,sparse_super2",
     ],
 )
-def test_images_of_ours_stay_as_they_are(features: str, tmp_path: Path) -> None:
+def test_resealing_our_images_changes_nothing(features: str, tmp_path: Path) -> None:
     image = ours(features, "8M")
     assert reseal(image) == image
     changed = bytearray(image)
@@ -146,7 +146,7 @@ def test_images_of_ours_stay_as_they_are(features: str, tmp_path: Path) -> None:
     assert problems(reseal(changed), tmp_path / "image") == []
 
 
-def test_a_value_that_begins_behind_the_end_of_its_list_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_value_after_the_end_of_its_list_is_unchanged(tmp_path: Path) -> None:
     # The end of a list takes four bytes. A value of the maximum size begins right after, at the
     # position of e_value_inum, which is the number of an inode here.
     tree = Tree()
@@ -162,7 +162,7 @@ def test_a_value_that_begins_behind_the_end_of_its_list_stays_as_it_is(tmp_path:
     assert problems(reseal(changed), tmp_path / "image") == []
 
 
-def test_an_image_that_the_kernel_wrote_stays_as_it_is(
+def test_resealing_an_image_written_by_the_kernel_changes_nothing(
     made: Callable[[str], bytes], tmp_path: Path
 ) -> None:
     path = tmp_path / "image"
@@ -207,7 +207,7 @@ def test_a_log_is_sealed(version: str, wide: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.damaged
-def test_what_a_replay_will_write_is_sealed_in_the_log(
+def test_changes_to_logged_blocks_are_sealed_in_the_log(
     made: Callable[[str], bytes], tmp_path: Path
 ) -> None:
     """A copy of a mounted image, with its last transactions only in the journal."""
@@ -238,7 +238,7 @@ def test_what_a_replay_will_write_is_sealed_in_the_log(
 @pytest.mark.root
 @pytest.mark.damaged
 @pytest.mark.parametrize("kind", ["csum v3", "old checksum", "data journal"])
-def test_what_a_kernel_left_after_a_crash_stays_as_it_is(kind: str, tmp_path: Path) -> None:
+def test_resealing_an_image_after_a_crash_changes_nothing(kind: str, tmp_path: Path) -> None:
     image = crashed(tmp_path / "image", *KINDS[kind]).read_bytes()
     assert reseal(image) == image
 
@@ -310,7 +310,7 @@ def test_no_checksum_is_wrong_after_a_flip(
         assert not wrong or CHAIN_BROKEN in wrong
 
 
-def test_any_bytes_take_no_longer_than_their_number_allows(made: Callable[[str], bytes]) -> None:
+def test_sealing_any_bytes_takes_linear_time(made: Callable[[str], bytes]) -> None:
     rng = random.Random(1)
     for turn in range(400):
         image = bytearray(made(rng.choice(MUTATED[:-1]))[: 1 << rng.randrange(10, 24)])

@@ -107,7 +107,7 @@ SPECS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_little_but_new_bytes_differs(tmp_path: Path, name: str) -> None:
+def test_few_blocks_differ_besides_new_content(tmp_path: Path, name: str) -> None:
     spec = Spec(**SPECS[name])
     before = plan(state(0), spec)
     old = write(before, tmp_path / "old")
@@ -189,7 +189,7 @@ def test_an_image_that_must_grow_keeps_its_groups(tmp_path: Path, options: Any) 
         plan(grown(200), Spec(**options, size=before.size_bytes), base=before)
 
 
-def test_what_is_free_is_promised_if_it_is_asked_for() -> None:
+def test_requested_free_space_is_promised() -> None:
     before = plan(grown(20), Spec(free=0))
     after = plan(grown(20), Spec(free=20 * MIB), base=before)
     assert after.available_bytes >= 20 * MIB
@@ -312,7 +312,7 @@ def test_any_chain_of_states(
         before = after
 
 
-def test_what_cannot_be_a_base(tmp_path: Path) -> None:
+def test_unusable_bases_are_refused(tmp_path: Path) -> None:
     before = plan(state(0))
     for spec, problem in (
         (Spec(block_size=1024), "blocks of 4096 bytes and this image 1024"),
@@ -347,7 +347,7 @@ def test_what_cannot_be_a_base(tmp_path: Path) -> None:
         plan(state(1), base=tmp_path / "pipe")
 
 
-def test_an_identity_that_is_asked_for_counts() -> None:
+def test_a_requested_identity_is_used() -> None:
     before = plan(state(0))
     wanted = "11111111-2222-3333-4444-555555555555"
     assert str(plan(state(0), Spec(uuid=wanted), base=before).uuid) == wanted

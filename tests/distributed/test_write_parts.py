@@ -123,7 +123,7 @@ def test_a_part_that_fails_is_tried_again(plan: Path, expected: bytes, tmp_path:
     assert done.made == 5 and executor.asked.count(3) == 3
 
 
-def test_what_is_there_is_not_made_twice(plan: Path, expected: bytes, tmp_path: Path) -> None:
+def test_existing_parts_are_not_written_again(plan: Path, expected: bytes, tmp_path: Path) -> None:
     image = tmp_path / "image"
     with pytest.raises(PartsError, match="1 of 5 parts are missing.*the worker died") as failed:
         write_parts(plan, image, Here({4: 3}), parts=5)
@@ -226,7 +226,7 @@ def test_files_of_others_stay(plan: Path, tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["fifo", "root.plan", "source"]
 
 
-def test_what_stopped_before_its_first_part_goes_on(
+def test_work_stopped_before_its_first_part_resumes(
     plan: Path, expected: bytes, tmp_path: Path
 ) -> None:
     image = tmp_path / "image"
@@ -250,7 +250,7 @@ class NoExecutor:
         """Has another signature."""
 
 
-def test_executors_that_are_none(plan: Path, tmp_path: Path) -> None:
+def test_objects_that_are_not_executors_are_refused(plan: Path, tmp_path: Path) -> None:
     image = tmp_path / "image"
     for executor in (lambda: None, NoExecutor(), dict):
         with pytest.raises(SpecError, match="executor: .* not an executor"):
@@ -261,7 +261,7 @@ def test_executors_that_are_none(plan: Path, tmp_path: Path) -> None:
     write_parts(plan, image, Here(), parts=7)
 
 
-def test_nothing_is_left_of_what_could_not_begin(plan: Path, tmp_path: Path) -> None:
+def test_nothing_is_left_if_the_work_cannot_begin(plan: Path, tmp_path: Path) -> None:
     require_importable("fsspec", "fsspec")
     with pytest.raises(OutputError, match="nonsense"):
         write_parts(plan, "nonsense://image", Here())

@@ -568,7 +568,7 @@ class TestOutputsThatFail:
             subprocess.run(["umount", str(disk)], check=True)
 
     @pytest.mark.parametrize("size", [SMALL, LARGE])
-    def test_a_pipe_whose_reader_goes_away(self, size: int) -> None:
+    def test_a_pipe_closed_by_its_reader(self, size: int) -> None:
         reading, writing = os.pipe()
         jobs = laid_out([BytesContent(payload(size))] * 40)
         thread = threading.Thread(target=lambda: (os.read(reading, 100), os.close(reading)))

@@ -257,7 +257,7 @@ def found(folder: Path, overrides: Sequence[Override], spec: str = "default") ->
     return set(problems(image))
 
 
-def test_image_holds_what_the_lies_need(tmp_path: Path) -> None:
+def test_the_image_contains_every_corrupted_record(tmp_path: Path) -> None:
     image = tmp_path / "image"
     write_layout(layout(), image)
     assert {extent.depth for extent in ex(image, "/deep")} == {2}
@@ -640,7 +640,7 @@ def test_free_inode(group: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reseal", [True, False])
-def test_free_inode_brought_to_life(reseal: bool, tmp_path: Path) -> None:
+def test_free_inode_made_into_a_used_one(reseal: bool, tmp_path: Path) -> None:
     group, bit = UNWRITTEN_GROUP, 27
     ino = group * _inodes_per_group() + bit + 1
     overrides = [
@@ -693,7 +693,7 @@ def test_padding_of_the_inode_bitmap_has_no_checksum(tmp_path: Path) -> None:
 # -- several corruptions ---------------------------------------------------------------------------
 
 
-def test_several_lies_in_one_unit(tmp_path: Path) -> None:
+def test_several_overrides_in_one_unit(tmp_path: Path) -> None:
     texts = [
         "inode[/etc/hosts].i_links_count=7",
         "inode[/etc/hosts].i_blocks_lo=99",
@@ -710,14 +710,14 @@ def test_several_lies_in_one_unit(tmp_path: Path) -> None:
     assert not problems & CHECKSUM_PROBLEMS
 
 
-def test_one_stale_lie_makes_the_unit_stale(tmp_path: Path) -> None:
+def test_one_stale_override_makes_the_unit_stale(tmp_path: Path) -> None:
     checksummed = parsed("inode[/etc/hosts].i_links_count=7")
     stale = parsed("inode[/etc/hosts].i_uid=1", reseal=False)
     assert PR_1_INODE_ONLY_CSUM_INVALID in found(tmp_path, [*checksummed, *stale])
     assert corrupted("default", *checksummed, *stale) == corrupted("default", *stale, *checksummed)
 
 
-def test_checksum_beside_a_stale_lie_is_that_of_the_checksummed_ones() -> None:
+def test_stale_overrides_are_not_in_the_checksum_of_the_others() -> None:
     checksummed = parsed("inode_bitmap[0].100=1")
     stale = parsed("inode_bitmap[0].101=1", reseal=False)
     place = plan_of(layout()).geometry.inode_bitmaps[0] * BLOCK + 101 // 8
@@ -727,13 +727,13 @@ def test_checksum_beside_a_stale_lie_is_that_of_the_checksummed_ones() -> None:
     assert corrupted("default", *stale, *checksummed) == expected
 
 
-def test_last_of_two_lies_about_one_field_counts() -> None:
+def test_last_of_two_overrides_of_one_field_counts() -> None:
     first, second = parsed("inode[/].i_uid=1", "inode[2].i_uid=2")
     assert corrupted("default", first, second) == corrupted("default", second)
     assert corrupted("default", second, first) == corrupted("default", first)
 
 
-def test_truth_as_a_lie_changes_nothing() -> None:
+def test_an_override_with_the_true_value_changes_nothing() -> None:
     texts = [
         "superblock.s_magic=0xef53",
         "inode[/].i_mode=0x41ed",
@@ -1055,7 +1055,7 @@ def places(spec: str) -> Iterator[tuple[str, Record, list[str]]]:
     yield "journal_superblock", JOURNAL_SUPERBLOCK, [""]
 
 
-def test_places_are_all_records() -> None:
+def test_every_kind_of_record_is_covered() -> None:
     named = {name for name, _, _ in places("default")}
     # Records of rare features are covered by test_features_of_files.
     others = {"block_bitmap", "inode_bitmap", "mmp", "orphan_block_tail"}
@@ -1063,7 +1063,7 @@ def test_places_are_all_records() -> None:
 
 
 @dataclass(frozen=True)
-class AnyLie:
+class AnyOverride:
     spec: str
     name: str
     index: str
@@ -1078,26 +1078,30 @@ class AnyLie:
         return Override(self.name, self.index, self.field, value, reseal)
 
 
-def any_lie(spec: str, name: str, record: Record, index: str, row: Field, bits: int) -> AnyLie:
+def any_override(
+    spec: str, name: str, record: Record, index: str, row: Field, bits: int
+) -> AnyOverride:
     """A corruption of ``row``; ``bits`` selects the element and the value."""
     size = row.size // row.count
     element, bits = divmod(bits, 1 << 8 * size)
     field = f"{row.name}[{element % row.count}]" if row.is_array else row.name
     packed = bits.to_bytes(size, "big" if record is JOURNAL_SUPERBLOCK else "little")
     if row.is_bytes:
-        return AnyLie(spec, name, index, field, packed, bytes(b ^ 0xFF for b in packed), packed)
-    return AnyLie(spec, name, index, field, bits, bits ^ (1 << 8 * size) - 1, packed)
+        return AnyOverride(
+            spec, name, index, field, packed, bytes(b ^ 0xFF for b in packed), packed
+        )
+    return AnyOverride(spec, name, index, field, bits, bits ^ (1 << 8 * size) - 1, packed)
 
 
 @st.composite
-def any_lies(draw: st.DrawFn, specs: Sequence[str] = tuple(SPECS)) -> AnyLie:
+def any_overrides(draw: st.DrawFn, specs: Sequence[str] = tuple(SPECS)) -> AnyOverride:
     """Any value in any field of any record."""
     spec = draw(st.sampled_from(specs))
     name, record, indexes = draw(st.sampled_from(list(places(spec))))
     index = draw(st.sampled_from(indexes))
     row = draw(st.sampled_from(list(record.fields.values())))
     bits = draw(st.integers(0, (1 << 8 * row.size) - 1))
-    return any_lie(spec, name, record, index, row, bits)
+    return any_override(spec, name, record, index, row, bits)
 
 
 def differences(one: bytes | bytearray, other: bytes | bytearray) -> list[int]:
@@ -1127,7 +1131,7 @@ FAR_REACHING = {
 """Fields that are part of the seed of other checksums, or enable checksums."""
 
 
-def check(case: AnyLie) -> None:
+def check(case: AnyOverride) -> None:
     """Assert that only the bytes of the field and the checksum over the record change."""
     before = truth(case.spec)
     stale = corrupted(case.spec, case.override(reseal=False))
@@ -1176,12 +1180,12 @@ def test_every_field(name: str, record: Record) -> None:
     index = {key: indexes[-1] for key, _, indexes in places("one group")}[name]
     for number, row in enumerate(record.fields.values()):
         bits = int.from_bytes(bytes((37 * (number + at)) & 0xFF for at in range(row.size)), "big")
-        check(any_lie("one group", name, record, index, row, bits))
+        check(any_override("one group", name, record, index, row, bits))
 
 
 @settings(max_examples=60, deadline=None)
-@given(any_lies())
-def test_any_field_of_any_record(case: AnyLie) -> None:
+@given(any_overrides())
+def test_any_field_of_any_record(case: AnyOverride) -> None:
     check(case)
 
 
@@ -1223,8 +1227,8 @@ def test_any_bit_of_any_bitmap(spec: str, kind: str, data: st.DataObject) -> Non
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(any_lies(["one group"]), min_size=2, max_size=8), st.data())
-def test_order_of_lies_does_not_matter(cases: list[AnyLie], data: st.DataObject) -> None:
+@given(st.lists(any_overrides(["one group"]), min_size=2, max_size=8), st.data())
+def test_order_of_overrides_does_not_matter(cases: list[AnyOverride], data: st.DataObject) -> None:
     """This holds if no two of them affect the same bytes."""
     seen: set[int] = set()
     overrides = []

@@ -58,7 +58,7 @@ def built(name: str) -> tuple[Layout, bytes]:
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_all_metadata_lies_in_units(name: str) -> None:
+def test_units_contain_all_metadata(name: str) -> None:
     layout, image = built(name)
     end = 0
     rest = bytearray(image)

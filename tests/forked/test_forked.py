@@ -120,7 +120,7 @@ def test_tasks_and_answers_larger_than_a_pipe() -> None:
     assert sorted(all_answers(lambda task: task + b"!", tasks)) == [task + b"!" for task in tasks]
 
 
-def test_heavy_tasks_are_not_kept_waiting_behind_each_other() -> None:
+def test_heavy_tasks_do_not_queue_for_one_worker() -> None:
     stage: Stage[int, int]
     with ProcessPool(3) as pool, Stage(pool, Doing(lambda task: task)) as stage:
         submitted = 0
@@ -182,7 +182,7 @@ def test_what_a_pool_can_know() -> None:
             assert later.can_know(next_generation())
 
 
-def test_the_slow_do_not_hold_up_the_quick() -> None:
+def test_slow_tasks_do_not_delay_fast_ones() -> None:
     """Tasks go to the process that has the fewest, not to each in turn."""
 
     def do(task: int) -> int:
@@ -214,7 +214,7 @@ class TestFailures:
             all_answers(do, [0])
         assert (caught.value.member, caught.value.offset) == (b"name", 512)
 
-    def test_a_fault_tells_where_it_was(self) -> None:
+    def test_a_fault_includes_the_traceback_of_the_worker(self) -> None:
         def at_fault(_: int) -> None:
             raise LookupError("nothing there")
 
@@ -329,7 +329,7 @@ class TestThatTheSystemHasNoMore:
 
 
 class TestEnds:
-    def test_leaving_early_ends_them_at_once(self) -> None:
+    def test_leaving_early_ends_the_workers_immediately(self) -> None:
         began = time.monotonic()
         stage: Stage[float, None]
         with ProcessPool(4) as pool, Stage(pool, Doing(time.sleep)) as stage:
@@ -340,14 +340,14 @@ class TestEnds:
         assert time.monotonic() - began < 20
 
     @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-    def test_a_signal_to_all_of_them_is_left_to_the_one_that_forked(self, signum: int) -> None:
+    def test_only_the_parent_handles_a_signal_to_the_group(self, signum: int) -> None:
         def do(task: int) -> int:
             os.kill(os.getpid(), signum)
             return task
 
         assert sorted(all_answers(do, range(20))) == list(range(20))
 
-    def test_they_end_when_the_one_that_forked_is_killed(self, tmp_path: Path) -> None:
+    def test_workers_end_when_the_parent_is_killed(self, tmp_path: Path) -> None:
         script = f"""
 import os, signal, time
 from ext4writer.forked import ProcessPool, Stage

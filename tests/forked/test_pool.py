@@ -74,7 +74,9 @@ def both(folder: Path, archive: Path, processes: int | ProcessPool) -> Tree:
     return tree.overlay(sources.tar(archive))
 
 
-def test_what_was_opened_later_is_read_here(tmp_path: Path, folder: Path, archive: Path) -> None:
+def test_archives_opened_after_the_fork_are_read_here(
+    tmp_path: Path, folder: Path, archive: Path
+) -> None:
     write_image(both(folder, archive, 1), tmp_path / "alone.img", SPEC)
     with ProcessPool(3) as pool:
         tree = both(folder, archive, pool)
@@ -84,7 +86,7 @@ def test_what_was_opened_later_is_read_here(tmp_path: Path, folder: Path, archiv
     assert_clean(tmp_path / "pool.img")
 
 
-def test_a_file_that_was_opened_later_is_written_here(tmp_path: Path, folder: Path) -> None:
+def test_files_opened_after_the_fork_are_written_here(tmp_path: Path, folder: Path) -> None:
     memory = bytearray()
     write_image(sources.directory(folder), memory, SPEC)
     with ProcessPool(3) as pool:

@@ -64,7 +64,7 @@ def test_a_crash_or_a_difference_is_kept() -> None:
     assert "signal 11" in reason_to_keep([Verdict("x", "crash", "signal 11")], [e2fsck])
 
 
-def test_a_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_campaign_resumes_where_it_stopped(tmp_path: Path) -> None:
     folder = tmp_path / "campaign"
     arguments = ["--oracle", "check", "--oracle", "false {}", "-o", folder, "--workers", 2]
     call("run", "--seeds", "0:6", *arguments)
@@ -140,7 +140,7 @@ def test_an_interruption_leaves_no_process(tmp_path: Path, heeded_signals: None)
         wait_until_gone(int(pid))
 
 
-def test_results_are_put_together(tmp_path: Path) -> None:
+def test_results_are_merged(tmp_path: Path) -> None:
     for name, seeds in (("a", "0:5"), ("b", "3:7")):
         arguments = ["--seeds", seeds, "--oracle", CRASHES, "-o", tmp_path / name]
         call("run", *arguments, "--workers", 1, status=1)
@@ -172,7 +172,7 @@ def test_oracles_that_are_missing_are_refused(tmp_path: Path) -> None:
         assert said in told and not (tmp_path / "x").exists()
 
 
-def test_an_oracle_that_was_missing_is_asked_again(tmp_path: Path) -> None:
+def test_a_missing_oracle_is_tried_again(tmp_path: Path) -> None:
     program = tmp_path / "reader"
     for expected in ((), (f"{program} {{}}",), (f"{program} {{}}",)):
         list(run([1], [f"{program} {{}}"], tmp_path / "campaign", Here(9)))

@@ -78,7 +78,7 @@ def test_fields_layout_and_tree_become_small() -> None:
     ]
 
 
-def test_what_is_needed_stays() -> None:
+def test_minimizing_keeps_what_is_needed() -> None:
     asked: list[str] = []
 
     def is_shown(recipe: Recipe) -> bool:
@@ -166,12 +166,12 @@ FOUND_ROWS = re.findall(
 )
 
 
-def test_what_was_found_is_listed() -> None:
+def test_findings_are_listed() -> None:
     assert len(FOUND_ROWS) > 7
 
 
 @pytest.mark.parametrize("program, lines", FOUND_ROWS)
-def test_a_recipe_of_what_was_found(program: str, lines: str, tmp_path: Path) -> None:
+def test_a_recipe_of_a_listed_finding_works(program: str, lines: str, tmp_path: Path) -> None:
     """The installed release can build it, and crashes if it is the affected release."""
     recipe = Recipe.parse("\n".join(["ext4writer recipe 1", *re.findall(r"`([^`]*)`", lines)]))
     assert recipe.overrides

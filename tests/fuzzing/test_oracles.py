@@ -60,9 +60,7 @@ def wait_until_gone(pid: int) -> None:
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_each_reader_takes_what_is_right_and_survives_what_is_not(
-    name: str, tmp_path: Path
-) -> None:
+def test_each_reader_accepts_valid_images_and_survives_others(name: str, tmp_path: Path) -> None:
     image = write(tmp_path / "image", SAMPLE)
     before = Path(image).read_bytes()
     assert ask(name, image).answer == "clean"
@@ -98,7 +96,7 @@ def test_limits(tmp_path: Path) -> None:
     assert Oracle.parse("no-such-program {}").ask(str(image)).answer == "missing"
 
 
-def test_what_an_oracle_started_ends_with_it(tmp_path: Path) -> None:
+def test_processes_of_an_oracle_end_with_it(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     command = f"sh -c 'sleep 100 & echo $! > {pid}; wait' {{}}"
     assert ask(command, str(tmp_path / "image"), 0.2).answer == "hang"
@@ -106,7 +104,7 @@ def test_what_an_oracle_started_ends_with_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.qemu
-def test_a_kernel_looks_at_many_images_in_one_boot(tmp_path: Path) -> None:
+def test_a_kernel_judges_many_images_in_one_boot(tmp_path: Path) -> None:
     name = f"kernel:{unpacked_kernel()}"
     started = time.monotonic()
     clean = ask(name, write(tmp_path / "clean", SAMPLE), 30)
@@ -126,6 +124,6 @@ def test_a_kernel_looks_at_many_images_in_one_boot(tmp_path: Path) -> None:
 
 
 @pytest.mark.qemu
-def test_u_boot_looks_at_an_image(tmp_path: Path) -> None:
+def test_u_boot_judges_an_image(tmp_path: Path) -> None:
     assert ask("u-boot", write(tmp_path / "clean", SAMPLE), 20)[1:] == ("clean", "")
     assert ask("u-boot", write(tmp_path / "wrong", NO_SUPERBLOCK), 20).answer == "error"

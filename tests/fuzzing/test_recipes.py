@@ -78,7 +78,7 @@ def test_five_levels_of_extents_and_three_of_an_index_in_shapes(tmp_path: Path) 
     assert tree is not None and tree.levels == 3
 
 
-def test_a_shape_has_what_its_policy_chooses_of() -> None:
+def test_a_shape_contains_something_for_its_policy_to_choose() -> None:
     idle = []
     for name, shape in SHAPES.items():
         layout = plan(shape.recipe.make_tree(), shape.recipe.make_spec())
@@ -98,7 +98,7 @@ def test_a_shape_differs_from_the_same_without_its_policy() -> None:
     assert alike == ["policy-mmp-never-opened"]  # an image with mmp records this anyway
 
 
-def test_a_shape_is_what_its_policy_says(tmp_path: Path) -> None:
+def test_a_shape_matches_the_name_of_its_policy(tmp_path: Path) -> None:
     """Layouts that are not dense need space."""
     for name, least in (("one-block-runs", 60), ("short-runs", 5), ("interleaved", 5)):
         image = tmp_path / name
@@ -137,7 +137,7 @@ def test_oracles_agree_on_wrong_images(seed: int) -> None:
         "override superblock.s_journal_uuid=sub",
     ],
 )
-def test_judges_agree_where_they_once_did_not(lines: str) -> None:
+def test_judges_agree_on_images_of_past_disagreements(lines: str) -> None:
     recipe = Recipe.parse(f"ext4writer recipe 1\n{lines}\n")
     verdicts = judged(recipe)
     assert not reason_to_keep(verdicts, [Oracle.parse("e2fsck"), Oracle.parse("check")]), verdicts
@@ -172,7 +172,7 @@ def test_texts_that_are_no_recipes(text: str) -> None:
         ("policy default\nfile /f\npolicy gaps", "the policy"),
     ],
 )
-def test_what_a_recipe_says_twice_is_refused(lines: str, what: str) -> None:
+def test_duplicate_lines_of_a_recipe_are_refused(lines: str, what: str) -> None:
     problem = f"^line 4: {what} is already in line 2; keep one of the two$"
     with pytest.raises(RecipeError, match=problem):
         Recipe.parse(f"ext4writer recipe 1\n{lines}\n")
@@ -188,7 +188,7 @@ def test_options_are_numbers_that_can_be() -> None:
     assert {verdict.answer for verdict in judged(recipe)} == {"clean"}
 
 
-def test_numbers_of_entries_have_a_most() -> None:
+def test_numbers_of_entries_have_a_maximum() -> None:
     assert Recipe.parse("ext4writer recipe 1\ndevice /d minor=1048575\n").image()
     with pytest.raises(RecipeError, match="minor=1048576 of /d is too large"):
         Recipe((Entry("device", "/d", {"minor": 1 << 20}),)).image()
@@ -215,7 +215,7 @@ def test_strategies_draw_what_can_be_made(recipe: Recipe, override: str, tree: T
     assert tree.root is not None
 
 
-def test_a_shape_has_each_of_two_equal_values_in_an_inode_of_its_own() -> None:
+def test_a_shape_stores_two_equal_values_in_separate_inodes() -> None:
     for name, count in (("xattr-inodes", 1), ("xattr-inodes-apart", 2)):
         with open_image(SHAPES[f"policy-{name}"].recipe.image()) as opened:
             holders = [one for one in opened.inodes() if one.flags & EXT4_EA_INODE_FL and one.links]
@@ -264,7 +264,7 @@ def test_no_half_of_a_file_stays(tmp_path: Path) -> None:
     assert not image.exists()
 
 
-def test_what_exists_is_told_before_all_work(tmp_path: Path) -> None:
+def test_existing_outputs_are_reported_before_any_work(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe"
     recipe.write_text("ext4writer recipe 1\noverride superblock.s_magic=1\n")
     (tmp_path / "small.hex").write_text("mine")

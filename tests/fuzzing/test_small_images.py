@@ -72,7 +72,7 @@ def peak(work: Callable[[], object]) -> int:
 SMALL, MIB = 40 * KIB, 1 << 20
 
 
-def test_an_image_is_held_once_while_it_is_made() -> None:
+def test_building_an_image_holds_it_once_in_memory() -> None:
     """Getting new memory from the kernel takes longer than the rest of a small image."""
     with_journal = Recipe(spec={"block_size": "1024", "journal": "1M"})
     size = len(with_journal.image())
@@ -91,7 +91,7 @@ def test_a_small_image_needs_no_large_buffer() -> None:
     assert peak(recipe.image) < MIB
 
 
-def test_nothing_of_an_image_waits_for_the_garbage_collector() -> None:
+def test_images_leave_no_reference_cycles() -> None:
     """Reference cycles keep objects until then: the tree, the plan, and the patched image."""
     seeds = range(100, 130)
     for seed in seeds:

@@ -349,7 +349,7 @@ def test_the_kernel_encrypts_in_empty_directories(guest: Guest) -> None:
         assert opened.open("/plain").read() == b"plain\n"
 
 
-def test_the_kernel_counts_what_lies_in_inodes(guest: Guest) -> None:
+def test_the_kernel_counts_content_in_inodes(guest: Guest) -> None:
     _assert_right(guest.folder / "inside")
     assert hashlib.md5(LARGE).hexdigest() in guest.said
     with open_image(guest.folder / "inside") as opened:
@@ -362,7 +362,7 @@ def test_the_kernel_counts_what_lies_in_inodes(guest: Guest) -> None:
         assert len(opened.lookup("/tiny").xattrs()[b"user.note"]) == 170
 
 
-def test_the_kernel_gives_files_the_project_of_their_directory(guest: Guest) -> None:
+def test_files_inherit_the_project_of_their_directory(guest: Guest) -> None:
     image = guest.folder / "projects"
     _assert_right(image)
     rows = re.findall(r"^ +(\d+) \S+ /mnt/((?:mine|others)/\S+)", guest.said, re.MULTILINE)

@@ -39,7 +39,7 @@ def test_image_grows_online(tmp_path: Path) -> None:
     assert time.monotonic() - started < 120
 
 
-def test_failing_script_is_told(tmp_path: Path) -> None:
+def test_a_failing_script_is_reported(tmp_path: Path) -> None:
     with pytest.raises(GuestError, match="ended with 3"):
         run_guest("echo so far; exit 3")
     assert run_guest("echo so far; false; echo not reached", check=False) == "so far\n"

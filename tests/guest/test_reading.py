@@ -107,7 +107,7 @@ def test_projects(image: tuple[Path, str]) -> None:
         assert "PROJINHERIT" in opened.lookup("/project").flag_names
 
 
-def test_what_is_encrypted_is_read_as_it_lies(
+def test_encrypted_data_is_read_as_stored(
     image: tuple[Path, str], tmp_path: Path, watch: Watch
 ) -> None:
     path, _ = image

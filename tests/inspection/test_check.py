@@ -51,7 +51,7 @@ def lines(result: Result) -> str:
 
 @pytest.mark.root
 @pytest.mark.parametrize("name", MAKERS)
-def test_images_of_others(name: str, tmp_path: Path) -> None:
+def test_foreign_images(name: str, tmp_path: Path) -> None:
     tools.require_root()
     image = make(name, tmp_path / "image", far=1 << 30)
     result = checked(image, data=True)
@@ -98,7 +98,7 @@ SPECS = {
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_images_of_ours(name: str, tmp_path: Path) -> None:
+def test_our_images(name: str, tmp_path: Path) -> None:
     write_image(some_tree(), tmp_path / "image", SPECS[name])
     assert not problems(tmp_path / "image")
     result = checked(tmp_path / "image", data=True)
@@ -219,7 +219,7 @@ ALIKE = [
 
 
 @pytest.mark.parametrize(("base", "command"), ALIKE, ids=lambda each: str(each)[:40])
-def test_what_is_clean_to_e2fsck_is_clean(
+def test_images_clean_for_e2fsck_are_clean(
     base: str, command: str, bases: dict[str, Path], tmp_path: Path
 ) -> None:
     image = tmp_path / "image"
@@ -259,7 +259,7 @@ def test_inodes_in_bad_blocks_of_a_table_are_not_looked_at(tmp_path: Path) -> No
         ("set_block_group 0 checksum 1", "PR_0_GDT_CSUM"),
     ],
 )
-def test_what_e2fsck_names_and_forgets_is_an_error(
+def test_problems_that_e2fsck_logs_and_forgets_are_errors(
     command: str, code: str, bases: dict[str, Path], tmp_path: Path
 ) -> None:
     image = tmp_path / "image"

@@ -159,7 +159,7 @@ def test_fields(override: str, what: str, tmp_path: Path) -> None:
     assert set(told(found, "place")) == {BYTES}
 
 
-def test_what_only_lies_elsewhere(tmp_path: Path) -> None:
+def test_moved_content_is_no_difference(tmp_path: Path) -> None:
     specs = [Spec(block_size=1024, size="16M", policy=policy(f"random:{seed}")) for seed in (1, 2)]
     a, b = (image(make_tree(), tmp_path / f"{n}", spec) for n, spec in enumerate(specs))
     found = compared(a, b)

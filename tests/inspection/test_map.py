@@ -177,7 +177,7 @@ def test_both_drawings_of_all_colours(name: str, images: dict[str, Path]) -> Non
         draw_svg(image, by="taste")
 
 
-def test_what_is_small_can_be_seen(images: dict[str, Path]) -> None:
+def test_small_areas_are_visible(images: dict[str, Path]) -> None:
     with open_image(images["groups"]) as image:
         text = draw_svg(image)
     assert "a group 16 lines" not in text

@@ -66,7 +66,7 @@ def test_every_command_ends_and_says_what_is_missing(large: Path, tmp_path: Path
     assert time.process_time() - started < 60
 
 
-def test_what_is_there_is_read(large: Path) -> None:
+def test_the_available_part_is_read(large: Path) -> None:
     with open_image(large, on_damage=lambda error: None) as image:
         assert image.counted_groups == 32768 and image.groups <= 400
         found = usage(image)

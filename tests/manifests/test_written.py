@@ -69,7 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["mtree", "dump"])
-def test_what_is_written_builds_the_same_image(kind: str, folder: Path, tmp_path: Path) -> None:
+def test_a_written_manifest_builds_the_same_image(kind: str, folder: Path, tmp_path: Path) -> None:
     tree = sources.directory(folder)
     text = written(tree, kind, root=folder)
     again = sources.manifest(text, root=folder)
@@ -111,7 +111,7 @@ def test_all_four_times_and_attributes_come_back() -> None:
         assert other.xattrs == node.xattrs
 
 
-def test_a_dump_tells_which_times_it_has_no_field_for() -> None:
+def test_a_dump_reports_times_for_which_it_has_no_field() -> None:
     tree = Tree()
     tree.fifo("/p", mtime_ns=1, atime_ns=1, ctime_ns=2)
     assert manifests.write_dump(tree, io.BytesIO()) == [Loss(b"/p", "ctime has no field in a dump")]
@@ -134,7 +134,7 @@ class TestContent:
         assert f" {tmp_path}/in/f - -\n" in text and f" {tmp_path}/out - -\n" in text
         assert image(sources.manifest(text.encode(), root="/")) == image(tree)
 
-    def test_what_lies_in_no_file(self, tmp_path: Path) -> None:
+    def test_content_that_is_not_in_a_file(self, tmp_path: Path) -> None:
         tree = Tree()
         tree.file("/empty", b"")
         tree.file("/small", b"-")
@@ -360,7 +360,7 @@ class TestTheCommand:
             images[kind] = place.read_bytes()
         assert set(images.values()) == {(tmp_path / "0.img").read_bytes()}
 
-    def test_a_manifest_beside_the_tree_needs_no_option(self, tmp_path: Path) -> None:
+    def test_a_manifest_next_to_the_tree_needs_no_option(self, tmp_path: Path) -> None:
         (tmp_path / "tree").mkdir()
         (tmp_path / "tree" / "f").write_text("x")
         printed = command("manifest", "tree", cwd=tmp_path).stdout
@@ -427,7 +427,7 @@ class TestTheCommand:
         assert (done.returncode, done.stderr) == (0, b"")
         assert b"uid=77" in done.stdout  # type: ignore[operator]
 
-    def test_what_is_lost_is_told_or_an_error(self, tmp_path: Path) -> None:
+    def test_losses_are_reported_or_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "m").write_text(". type=dir flags=uchg\n")
         done = command("manifest", f"manifest:{tmp_path}/m")
         assert done.returncode == 0
@@ -450,7 +450,7 @@ class TestTheCommand:
 
 
 @pytest.mark.parametrize("kind", ["mtree", "dump"])
-def test_a_stream_that_counts_nothing_has_taken_everything(kind: str) -> None:
+def test_a_stream_that_returns_no_count_has_accepted_everything(kind: str) -> None:
     class Uncounted:
         def __init__(self) -> None:
             self.data = b""

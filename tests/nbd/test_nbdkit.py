@@ -53,7 +53,7 @@ def test_folders_and_plans(tmp_path: Path) -> None:
         assert copy.read_bytes() == image.read_bytes()
 
 
-def test_what_is_missing_is_told() -> None:
+def test_missing_parameters_are_reported() -> None:
     done = nbdkit(run="true")
     assert done.returncode != 0 and "give one plan=PLAN" in done.stderr
 

@@ -176,7 +176,7 @@ def test_chunks_make_up_the_range(server: Server, image: Path) -> None:
                 assert client.chunks == before + 1 or not dont_fragment
 
 
-def test_requests_that_wait_are_each_answered(server: Server, image: Path) -> None:
+def test_each_pending_request_is_answered(server: Server, image: Path) -> None:
     data = image.read_bytes()
     with closing(Client(server)) as client:
         client.go(structured=True)
@@ -199,7 +199,7 @@ def test_requests_that_wait_are_each_answered(server: Server, image: Path) -> No
 
 
 @pytest.mark.parametrize("structured", [False, True])
-def test_thousands_of_small_requests_wait(
+def test_thousands_of_small_pending_requests(
     server: Server, folder: Path, image: Path, structured: bool
 ) -> None:
     """More than one sendmsg(2) accepts, while the client reads nothing."""
@@ -218,7 +218,7 @@ def test_thousands_of_small_requests_wait(
 
 
 @pytest.mark.parametrize("structured", [False, True])
-def test_one_of_those_that_wait_cannot_be_read(tmp_path: Path, structured: bool) -> None:
+def test_one_of_the_pending_requests_cannot_be_read(tmp_path: Path, structured: bool) -> None:
     folder = tmp_path / "source"
     folder.mkdir()
     for name in "abc":
@@ -384,9 +384,7 @@ class Busy(threading.Thread):
 
 
 @pytest.mark.parametrize("state", ["silent", "haggling", "idle", "deaf"])
-def test_idle_clients_keep_nobody_out(
-    layout: Layout, image: Path, tmp_path: Path, state: str
-) -> None:
+def test_idle_clients_block_nobody(layout: Layout, image: Path, tmp_path: Path, state: str) -> None:
     """The oldest of them is disconnected; one that reads stays."""
     require("nbdinfo")
     with (
@@ -415,7 +413,7 @@ def test_idle_clients_keep_nobody_out(
             client.close()
 
 
-def test_the_one_that_was_idle_for_longest_goes(layout: Layout, tmp_path: Path) -> None:
+def test_the_client_idle_for_longest_is_disconnected(layout: Layout, tmp_path: Path) -> None:
     with (
         layout.open() as opened,
         Server(opened, f"unix:{tmp_path / 's'}", most_clients=3, idle_seconds=0.3) as server,
@@ -437,7 +435,7 @@ def test_the_one_that_was_idle_for_longest_goes(layout: Layout, tmp_path: Path) 
             client.close()
 
 
-def test_a_handshake_has_an_end(layout: Layout, tmp_path: Path) -> None:
+def test_a_handshake_has_a_time_limit(layout: Layout, tmp_path: Path) -> None:
     """A client that sends a byte now and then is treated like a silent one."""
     with (
         layout.open() as opened,

@@ -94,7 +94,7 @@ def test_u_boot_reads_boot(card: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.qemu
-def test_u_boot_finds_what_to_boot_by_itself(card: Path) -> None:
+def test_u_boot_finds_the_kernel_automatically(card: Path) -> None:
     """No key is pressed: it searches the partition that is marked as bootable."""
     with u_boot([card], auto=True) as loader:
         assert f"Scanning virtio 0:{ROOT_PARTITION}..." in loader.console

@@ -74,7 +74,7 @@ def test_the_call_makes_an_image(build: Build, tmp_path: Path) -> None:
     assert build.host.real(made).stat().st_size > 0
 
 
-def test_every_argument_is_told() -> None:
+def test_every_argument_is_documented() -> None:
     expression = (ROOT / "builder" / "nix" / "make-ext4-fs.nix").read_text()
     head = expression.partition("\n}:\n")[0]
     arguments = re.findall(r"(?m)^  (\w+)(?: \?.*)?,$", head)

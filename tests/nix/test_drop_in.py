@@ -83,7 +83,7 @@ def test_our_registration_is_that_of_closure_info(build: Build) -> None:
     assert done.stdout == (closure / "registration").read_bytes()
 
 
-def test_every_argument_of_its_own(build: Build) -> None:
+def test_every_new_argument_works(build: Build) -> None:
     seed = "01234567-89ab-cdef-8123-456789abcdef"
     uuid = "fedcba98-7654-3210-8fed-cba987654321"
     image = build.image(
@@ -134,7 +134,7 @@ def test_arguments_that_are_errors(build: Build, arguments: str, words: tuple[st
     assert "Traceback" not in str(caught.value)
 
 
-def test_what_users_of_make_disk_image_know(build: Build, tmp_path: Path) -> None:
+def test_arguments_of_make_disk_image(build: Build, tmp_path: Path) -> None:
     (tmp_path / "motd").write_text("Welcome.\n")
     image = build.image(
         f"""
@@ -170,7 +170,7 @@ def test_a_system_that_needs_no_first_boot(build: Build, tmp_path: Path) -> None
     run_tool(["chmod", "-R", "u+w", host.nix])
 
 
-def test_what_mke2fs_was_told_is_not_ignored_in_silence(build: Build) -> None:
+def test_ignored_settings_of_mke2fs_are_reported(build: Build) -> None:
     """Its configuration or another e2fsprogs has no effect, and both are reported."""
     drop_in = build.folder / "overridden.nix"
     drop_in.write_text(

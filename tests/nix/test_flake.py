@@ -71,7 +71,7 @@ def flake(build: Build) -> Flake:
     return Flake(build)
 
 
-def test_what_the_flake_has(flake: Flake) -> None:
+def test_outputs_of_the_flake(flake: Flake) -> None:
     system = flake.value("lib", "_: builtins.currentSystem")
     names = flake.value(f"packages.{system}", "builtins.attrNames")
     assert names == ["default", "ext4writer"]
@@ -156,7 +156,9 @@ VALUES = {
         ("repart", "compressImage = false;", ()),
     ],
 )
-def test_what_would_make_a_broken_disk(name: str, arguments: str, words: tuple[str, ...]) -> None:
+def test_options_for_a_broken_disk_are_refused(
+    name: str, arguments: str, words: tuple[str, ...]
+) -> None:
     """The image is copied unchanged: it can neither be compressed nor have another label."""
     require("nix-instantiate")
     module = ROOT / "builder" / "nix" / f"{name}.nix"

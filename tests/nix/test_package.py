@@ -45,7 +45,7 @@ def test_the_expressions_are_valid(name: str) -> None:
     run(["nix-instantiate", "--parse", PACKAGE.with_name(name)])
 
 
-def test_the_package_says_what_the_project_says(host: NixHost) -> None:
+def test_the_package_agrees_with_the_project(host: NixHost) -> None:
     found = attributes(host)
     assert (found["pname"], found["version"]) == (PROJECT["name"], PROJECT["version"])
     assert found["meta"]["description"] == PROJECT["description"]

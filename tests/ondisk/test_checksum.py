@@ -122,7 +122,7 @@ def test_high_half_of_an_inode(size: int, extra: int, high: bool) -> None:
         assert (once[7 + 0x82 : 7 + 0x84] != b"\x11\x11") == high
 
 
-def test_checksums_refuse_blocks_without_room() -> None:
+def test_checksums_refuse_blocks_without_space_for_them() -> None:
     block = bytearray(1024)
     block[4:6] = (85).to_bytes(2, "little")
     with pytest.raises(ValueError, match="eh_max 85"):

@@ -96,7 +96,7 @@ def test_set_operations() -> None:
         ("meta_bg", "; add ^resize_inode"),
     ],
 )
-def test_check_says_what_to_do(change: str, message: str) -> None:
+def test_the_feature_check_suggests_a_remedy(change: str, message: str) -> None:
     features = FeatureSet.parse(change, DEFAULT_FEATURES)
     with pytest.raises(SpecError) as caught:
         features.check()
@@ -137,7 +137,7 @@ def test_writable(change: str) -> None:
 
 
 @pytest.mark.parametrize("choice", [0, -1])
-def test_every_mend_works(choice: int) -> None:
+def test_every_suggested_remedy_works(choice: int) -> None:
     """Following the messages about any two features leads to a set that passes."""
     rows = [row.name for row in FEATURES]
     for first, second in combinations(rows, 2):

@@ -61,6 +61,6 @@ def test_a_signature_follows_the_descriptor_and_is_not_digested() -> None:
         {"salt": bytes(33)},
     ],
 )
-def test_what_fs_verity_does_not_know_is_refused(options: dict[str, object]) -> None:
+def test_parameters_unknown_to_fs_verity_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(SpecError, match="verity"):
         MerkleTree(**options)  # type: ignore[arg-type]

@@ -198,7 +198,7 @@ def test_bad_declarations(declaration: Struct) -> None:
 @given(
     numbers=st.lists(st.tuples(st.integers(0, 2**48 - 1), st.integers(0, 2**32 - 1)), max_size=5)
 )
-def test_columns_are_packed_like_one_structure_after_the_other(
+def test_columns_are_packed_like_consecutive_structures(
     numbers: list[tuple[int, int]],
 ) -> None:
     blocks = array("Q", [block for block, _ in numbers])
@@ -244,7 +244,7 @@ def test_a_column_of_another_length_is_refused() -> None:
     gap=st.integers(0, 9),
     typecode=st.sampled_from("HIQ"),
 )
-def test_a_column_is_written_between_what_is_there(
+def test_a_column_leaves_the_bytes_around_it_unchanged(
     numbers: list[int], offset: int, gap: int, typecode: str
 ) -> None:
     column = array(typecode, [0])
@@ -264,7 +264,7 @@ def test_a_column_is_written_between_what_is_there(
     assert table == expected
 
 
-def test_bytes_behind_a_structure() -> None:
+def test_bytes_after_a_structure() -> None:
     pack = DIR_ENTRY_2.packer("inode", "rec_len", "name_len", "file_type", trailing=8)
     header = DIR_ENTRY_2.pack({"inode": 12, "rec_len": 16, "name_len": 5, "file_type": 1})
     assert pack(12, 16, 5, 1, b"hello") == header + b"hello\0\0\0"

@@ -94,7 +94,7 @@ def test_an_open_device_is_written_from_its_position_on(device: Path) -> None:
 
 
 @pytest.mark.parametrize("sector_size", SECTORS)
-def test_holes_take_no_room_behind_a_device(tmp_path: Path, sector_size: int) -> None:
+def test_holes_take_no_space_in_the_file_of_a_device(tmp_path: Path, sector_size: int) -> None:
     (tmp_path / "disk").write_bytes(old_bytes(64 * MIB))
     with loop_device(tmp_path / "disk", sector_size=sector_size) as device:
         write_image(some_files(), device, Spec(size=64 * MIB))
@@ -305,7 +305,7 @@ def test_one_call_for_each_stretch_of_zeros(device: Path, monkeypatch: pytest.Mo
     ids=lambda value: value if isinstance(value, str) else "",
 )
 @pytest.mark.parametrize("free_blocks", ["zero", "keep"])
-def test_what_an_older_file_system_is_known_by_is_gone(
+def test_signatures_of_an_older_file_system_are_erased(
     make: list[str], kind: str, free_blocks: FreeBlocks, tmp_path: Path
 ) -> None:
     require(make[0])

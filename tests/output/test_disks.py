@@ -124,7 +124,7 @@ def test_any_writes_in_ascending_order(
     shutil.rmtree(folder)
 
 
-def test_what_is_not_written(layout: Layout, tmp_path: Path) -> None:
+def test_disks_that_cannot_be_written_are_refused(layout: Layout, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         ext4writer.write_layout(layout, tmp_path / "disk.vmdk")
     with pytest.raises(OutputError, match="new file"):
@@ -231,7 +231,7 @@ def test_a_kernel_opens_the_tree(tmp_path: Path) -> None:
     assert "data block 0 is corrupted" in told
 
 
-def test_hashes_of_what_cannot_be() -> None:
+def test_impossible_hash_options_are_refused() -> None:
     for arguments in ({"salt": bytes(257)}, {"algorithm": "md5"}, {"block_size": 8192}):
         given = {"salt": b"", "uuid": UUID_OF_TREE, **arguments}
         with pytest.raises(SpecError):
@@ -254,7 +254,7 @@ def test_the_chunks(layout: Layout, image: Path, tmp_path: Path) -> None:
         assert position == len(data)
 
 
-def test_bmaptool_writes_what_must_be_written(layout: Layout, image: Path, tmp_path: Path) -> None:
+def test_bmaptool_writes_the_mapped_blocks(layout: Layout, image: Path, tmp_path: Path) -> None:
     require("bmaptool")
     bmap = Bmap(layout.size_bytes, layout.unused)
     ext4writer.write_layout(layout, tmp_path / "image", watch=bmap.update)
@@ -294,7 +294,7 @@ def test_watchers_see_bytes_however_they_are_counted() -> None:
 
 
 @pytest.mark.parametrize("passed", [0, 4096, 20480])
-def test_digests_of_another_number_of_bytes_are_none(passed: int) -> None:
+def test_digests_of_the_wrong_number_of_bytes_are_refused(passed: int) -> None:
     verity, bmap, _ = watchers_of(16384)
     verity.update(bytes(passed))
     bmap.update(bytes(passed))

@@ -46,7 +46,7 @@ PROGRAMS = {".zst": "zstd", ".gz": "gzip", ".xz": "xz"}
 
 @pytest.mark.parametrize("suffix", FORMATS)
 class TestCompressed:
-    def test_it_unpacks_to_the_plain_image(self, tmp_path: Path, suffix: str) -> None:
+    def test_a_compressed_image_unpacks_to_the_plain_one(self, tmp_path: Path, suffix: str) -> None:
         for name in (f"a.img{suffix}", f"b{suffix.upper()}"):
             write_image(some_files(), tmp_path / name, SPEC)
             assert FORMATS[suffix]((tmp_path / name).read_bytes()) == plain()
@@ -76,7 +76,7 @@ class TestCompressed:
             write_image(some_files(), path, SPEC, compression=Compression(30))
         assert os.listdir(tmp_path) == [f"a{suffix}"]
 
-    def test_who_watches_sees_the_whole_file(self, tmp_path: Path, suffix: str) -> None:
+    def test_watchers_receive_the_complete_file(self, tmp_path: Path, suffix: str) -> None:
         path, digest = tmp_path / f"a{suffix}", hashlib.sha256()
         write_image(some_files(), path, SPEC, compression=Compression(watch=digest.update))
         assert digest.digest() == hashlib.sha256(path.read_bytes()).digest()
@@ -91,7 +91,7 @@ class TestCompressed:
         assert path.read_bytes() == b"older"
         assert os.listdir(tmp_path) == [f"a{suffix}"]
 
-    def test_raw_means_raw(self, tmp_path: Path, suffix: str) -> None:
+    def test_raw_ignores_the_ending(self, tmp_path: Path, suffix: str) -> None:
         write_image(some_files(), tmp_path / f"a{suffix}", SPEC, raw=True)
         assert (tmp_path / f"a{suffix}").read_bytes() == plain()
 
@@ -103,7 +103,7 @@ class TestCompressed:
         assert path.read_bytes() == b"older" * 10_000_000
 
 
-def test_a_gzip_header_tells_nothing_of_this_host(tmp_path: Path) -> None:
+def test_a_gzip_header_reveals_nothing_about_the_host(tmp_path: Path) -> None:
     """RFC 1952: no flags, no time, unknown operating system, and no file name."""
     write_image(Tree(), tmp_path / "a.gz", SPEC)
     assert (tmp_path / "a.gz").read_bytes()[:10] == bytes([31, 139, 8, 0, 0, 0, 0, 0, 0, 255])
@@ -130,7 +130,7 @@ def test_all_other_names_are_plain(tmp_path: Path, name: str) -> None:
     assert (tmp_path / name).stat().st_size == SPEC.size
 
 
-def test_endings_are_those_of_one_kind() -> None:
+def test_unsupported_endings_are_lower_case_and_disjoint() -> None:
     assert not {b".zst", b".gz", b".xz", b".img", b".raw", b".ext4", b".iso"} & OTHER_FORMATS
     assert all(ending == ending.lower() for ending in OTHER_FORMATS)
 

@@ -192,7 +192,7 @@ def test_a_device(tmp_path: Path) -> None:
         assert contents(device) == before
 
 
-def test_what_only_looks_alike_is_no_source(tmp_path: Path) -> None:
+def test_similar_files_are_not_sources(tmp_path: Path) -> None:
     """A copy, a file of equal size, and an archive that another one replaced."""
     archive = make_tar(tmp_path / "a")
     (tmp_path / "copy").write_bytes(archive.read_bytes())

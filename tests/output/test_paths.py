@@ -58,7 +58,7 @@ class TestModes:
         assert mode_of(path) == mode
         path.chmod(0o600)
 
-    def test_it_is_never_more_public_while_it_is_written(self, tmp_path: Path) -> None:
+    def test_a_file_is_never_more_accessible_while_it_is_written(self, tmp_path: Path) -> None:
         path = tmp_path / "image"
         path.touch(0o600)
         file = NewFile(os.fsencode(path))
@@ -135,9 +135,7 @@ class TestLinks:
 
     @pytest.mark.parametrize("target", ["missing", "missing/too", "loop"])
     @pytest.mark.parametrize("name", ["loop", "loop.gz"])
-    def test_one_that_leads_nowhere_is_refused(
-        self, tmp_path: Path, target: str, name: str
-    ) -> None:
+    def test_a_dangling_link_is_refused(self, tmp_path: Path, target: str, name: str) -> None:
         (tmp_path / name).symlink_to(target if target != "loop" else name)
         with pytest.raises(OutputError, match="does not exist|[Tt]oo many"):
             build(tmp_path / name)
@@ -181,14 +179,14 @@ class TestLeftBehind:
         assert done.returncode == -signal.SIGKILL
 
     @pytest.mark.parametrize("name", ["image", "image.zst", "n" * 255])
-    def test_it_is_removed_by_the_next_one(self, tmp_path: Path, name: str) -> None:
+    def test_a_partial_file_is_removed_by_the_next_run(self, tmp_path: Path, name: str) -> None:
         for _ in range(2):
             self.kill_one(tmp_path / name)
             assert len(os.listdir(tmp_path)) == 1
         build(tmp_path / name)
         assert os.listdir(tmp_path) == [name]
 
-    def test_it_is_removed_where_the_next_one_fails(self, tmp_path: Path) -> None:
+    def test_a_partial_file_is_removed_even_if_the_next_run_fails(self, tmp_path: Path) -> None:
         self.kill_one(tmp_path / "image")
         tree = Tree()
         tree.file("a", lambda: [b"too short"], size=5000)
@@ -196,7 +194,7 @@ class TestLeftBehind:
             build(tmp_path / "image", tree)
         assert os.listdir(tmp_path) == []
 
-    def test_one_of_a_living_process_stays(self, tmp_path: Path) -> None:
+    def test_a_partial_file_of_a_living_process_stays(self, tmp_path: Path) -> None:
         one = NewFile(os.fsencode(tmp_path / "image"))
         other = NewFile(os.fsencode(tmp_path / "image"))
         assert sorted(os.listdir(tmp_path)) == [".image.partial", ".image.partial-1"]
@@ -210,7 +208,7 @@ class TestLeftBehind:
         assert os.listdir(tmp_path) == ["image"]
 
     @pytest.mark.parametrize("kind", ["link", "dangling", "second name", "folder", "fifo"])
-    def test_what_is_not_ours_is_left_alone(self, tmp_path: Path, kind: str) -> None:
+    def test_unrelated_files_are_left_alone(self, tmp_path: Path, kind: str) -> None:
         partial, other = tmp_path / ".image.partial", tmp_path / "other"
         other.write_bytes(b"precious")
         if kind == "link":
@@ -229,7 +227,7 @@ class TestLeftBehind:
         assert other.read_bytes() == b"precious"
         assert sorted(os.listdir(tmp_path)) == [".image.partial", "image", "other"]
 
-    def test_one_of_another_user_is_left_alone(self, tmp_path: Path) -> None:
+    def test_a_partial_file_of_another_user_stays(self, tmp_path: Path) -> None:
         require_root()
         partial = tmp_path / ".image.partial"
         partial.write_bytes(b"theirs")
@@ -239,7 +237,7 @@ class TestLeftBehind:
 
 
 class TestPlacesThatCannotBeReplaced:
-    def test_a_file_that_is_a_mount_of_its_own(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_a_mount_point(self, tmp_path: Path) -> None:
         require_loop_mount()
         (tmp_path / "real").write_bytes(b"old" * 9_000_000)
         (tmp_path / "a b").touch()
@@ -337,7 +335,7 @@ class TestFlushing:
 
     @pytest.mark.parametrize("call", ["close", "fsync"])
     @pytest.mark.parametrize("name", ["a.img", "a.img.gz"])
-    def test_what_only_the_end_tells_is_an_error(
+    def test_errors_on_close_are_reported(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, name: str
     ) -> None:
         (tmp_path / name).write_bytes(b"old")

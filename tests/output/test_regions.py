@@ -203,7 +203,7 @@ def test_after_a_failure_there_is_no_file_system(
 
 
 @pytest.mark.parametrize("start", [0, 777])
-def test_a_failure_at_the_end_of_a_file_leaves_what_was_there(tmp_path: Path, start: int) -> None:
+def test_a_failure_at_the_end_of_a_file_leaves_the_old_bytes(tmp_path: Path, start: int) -> None:
     with (tmp_path / "file").open("w+b") as file:
         file.write(b"x" * start)
         with pytest.raises(Ext4WriterError):
@@ -256,7 +256,7 @@ def test_paths_that_stand_for_an_open_file(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["disk", "log"]
 
 
-def test_what_was_read_ahead_is_not_seen_again(tmp_path: Path) -> None:
+def test_read_ahead_buffers_are_discarded(tmp_path: Path) -> None:
     (tmp_path / "disk").write_bytes(b"\xff" * (len(IMAGE) + 100_000))
     with (tmp_path / "disk").open("r+b") as file:
         assert file.read(10) == b"\xff" * 10
@@ -308,7 +308,7 @@ class TestPieces:
         assert memoryview in kinds
         assert taken == IMAGE
 
-    def test_an_object_that_takes_less_keeps_its_own(self) -> None:
+    def test_an_object_that_accepts_less_per_write(self) -> None:
         keeper = Keeper()
 
         class Slow(Keeper):
@@ -352,7 +352,7 @@ class TestIterImage:
         assert sum(map(len, pieces))
         assert read
 
-    def test_a_large_file_never_lies_in_memory(self) -> None:
+    def test_a_large_file_is_never_held_in_memory(self) -> None:
         """Pieces of a file that can only be read sequentially arrive one by one."""
         alive: list[int] = []
 
@@ -392,7 +392,7 @@ class TestIterImage:
             list(iter_layout(LAYOUT, cancel=cancel))
 
 
-def test_the_head_of_an_image_is_what_is_held_back() -> None:
+def test_only_the_head_of_an_image_is_held_back() -> None:
     """1,024 bytes for a boot loader, and the superblock."""
     assert region.HEAD_BYTES == 2048
     assert IMAGE[1080:1082] == b"\x53\xef"

@@ -72,7 +72,7 @@ class TestPath:
         fill(open_sink("image", SIZE))
         assert os.listdir(tmp_path) == ["image"]
 
-    def test_what_was_there_stays_until_the_end(self, tmp_path: Path) -> None:
+    def test_the_old_file_stays_until_the_end(self, tmp_path: Path) -> None:
         path = tmp_path / "image"
         path.write_bytes(b"old")
         sink = open_sink(path, SIZE)
@@ -98,7 +98,7 @@ class TestPath:
             os.umask(old)
         assert stat.S_IMODE((tmp_path / "image").stat().st_mode) == 0o640
 
-    def test_two_at_once(self, tmp_path: Path) -> None:
+    def test_two_outputs_for_one_path(self, tmp_path: Path) -> None:
         one, two = (open_sink(tmp_path / "image", SIZE) for _ in range(2))
         one.write_at(0, b"one")
         two.write_at(0, b"two")
@@ -393,7 +393,7 @@ class TestFiles:
             sink.abort()
         assert (tmp_path / "file").read_bytes() == b""
 
-    def test_what_is_no_binary_file(self, tmp_path: Path) -> None:
+    def test_objects_that_are_not_binary_files_are_refused(self, tmp_path: Path) -> None:
         with (
             (tmp_path / "text").open("w") as file,
             pytest.raises(OutputError, match="text: is not a binary file; open it with mode 'wb'"),
@@ -404,7 +404,7 @@ class TestFiles:
         with pytest.raises(OutputError, match="not a binary file"):
             open_sink(cast(BinaryIO, io.StringIO()), SIZE)
 
-    def test_what_cannot_be_written(self, tmp_path: Path) -> None:
+    def test_outputs_that_cannot_be_written_are_refused(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         with (tmp_path / "file").open("rb") as file, pytest.raises(OutputError, match="file"):
             fill(open_sink(file, SIZE))
@@ -413,7 +413,7 @@ class TestFiles:
         with pytest.raises(OutputError, match="closed file"):
             open_sink(closed, SIZE)
 
-    def test_a_full_disk_behind_an_object(self) -> None:
+    def test_an_object_that_writes_to_a_full_disk(self) -> None:
         class Full(io.BytesIO):
             def write(self, data: Any) -> int:
                 raise OSError(errno.ENOSPC, "No space left on device")
@@ -460,13 +460,13 @@ class TestStreams:
         fill(open_sink(cast(BinaryIO, bare), SIZE))
         assert bare.taken == expected()
 
-    def test_going_back_is_refused(self) -> None:
+    def test_seeking_back_is_refused(self) -> None:
         sink = open_sink(cast(BinaryIO, Unseekable()), SIZE)
         sink.write_at(4096, b"later")
         with pytest.raises(ValueError, match="before"):
             sink.write_at(0, b"earlier")
 
-    def test_a_reader_that_goes_away(self) -> None:
+    def test_a_reader_that_closes_the_pipe(self) -> None:
         reading, writing = os.pipe()
         os.close(reading)
         with open(writing, "wb", buffering=0) as file:
@@ -527,7 +527,7 @@ class TestOtherProcesses:
                 other.open()
         assert not (tmp_path / "image").exists()
 
-    def test_one_that_vanished(self, tmp_path: Path) -> None:
+    def test_a_file_that_vanished_is_refused(self, tmp_path: Path) -> None:
         with PathSink(tmp_path / "image", SIZE) as sink:
             other = pickle.loads(pickle.dumps(sink.shared()))
             next(tmp_path.iterdir()).unlink()
@@ -541,7 +541,7 @@ class TestOtherProcesses:
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="there is no such call")
 class TestPreallocation:
-    def test_only_what_is_written_takes_blocks(self, tmp_path: Path) -> None:
+    def test_only_written_blocks_are_allocated(self, tmp_path: Path) -> None:
         size = 64 << 20
         with PathSink(tmp_path / "image", size) as sink:
             sink.preallocate(8 << 20, 1 << 20)
@@ -580,7 +580,7 @@ class TestPreallocation:
             fill(sink)
         assert not list(tmp_path.iterdir())
 
-    def test_a_library_that_writes_into_every_block_is_asked_once(
+    def test_preallocation_that_writes_every_block_is_called_once(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         calls = []

@@ -84,7 +84,7 @@ def test_gaps_are_seen_as_zeros(size: int, cuts: list[int], seed: int) -> None:
     assert seen == memory == expected
 
 
-def test_what_watches_may_fail(tmp_path: Path) -> None:
+def test_a_watcher_may_fail(tmp_path: Path) -> None:
     """Its error is raised, whichever thread it ran in, and no image is left."""
 
     def fail(data: object) -> None:

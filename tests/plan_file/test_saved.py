@@ -179,7 +179,7 @@ def test_the_same_plan_is_the_same_file(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def test_a_plan_takes_the_place_of_no_source_and_of_no_pipe(folder: Path, tmp_path: Path) -> None:
+def test_a_plan_replaces_no_source_and_no_pipe(folder: Path, tmp_path: Path) -> None:
     layout = ext4writer.plan(sources.directory(folder))
     source = folder / "below" / "f9"
     before = source.read_bytes()
@@ -194,7 +194,7 @@ def test_a_plan_takes_the_place_of_no_source_and_of_no_pipe(folder: Path, tmp_pa
     assert (tmp_path / "pipe").is_fifo()
 
 
-def test_a_source_that_changed_is_seen(folder: Path, tmp_path: Path) -> None:
+def test_a_changed_source_is_detected(folder: Path, tmp_path: Path) -> None:
     again = reloaded(ext4writer.plan(sources.directory(folder)), tmp_path)
     (folder / "below" / "f9").write_bytes(b"!" * 2700)
     with pytest.raises(SourceChangedError, match="f9"):
@@ -202,7 +202,7 @@ def test_a_source_that_changed_is_seen(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["function", "piped"])
-def test_what_only_this_process_has_is_refused_by_path(
+def test_content_of_this_process_is_refused_by_path(
     folder: Path, tmp_path: Path, kind: str
 ) -> None:
     tree = Tree()

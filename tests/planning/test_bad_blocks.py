@@ -109,7 +109,7 @@ def test_the_inode_is_that_of_mke2fs(tmp_path: Path) -> None:
     assert fields(ours) == fields(theirs)
 
 
-def test_what_is_refused(tmp_path: Path) -> None:
+def test_invalid_options_are_refused(tmp_path: Path) -> None:
     for block in (0, 1, 20, 32768):
         with pytest.raises(SpecError, match=f"bad_blocks: block {block} would hold"):
             ext4writer.plan(Tree(), Spec(bad_blocks=[block, 5000], size=200 * MIB))

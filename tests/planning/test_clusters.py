@@ -135,7 +135,7 @@ def test_clusters_without_a_journal_are_filled(tmp_path: Path) -> None:
     judge(image, "quick")
 
 
-def test_inodes_come_by_clusters() -> None:
+def test_the_default_number_of_inodes_follows_the_clusters() -> None:
     """Each file takes at least one cluster, so more inodes would be useless."""
     free = 64 * MIB
     counted = [
@@ -151,7 +151,7 @@ def test_inodes_come_by_clusters() -> None:
 
 @pytest.mark.parametrize("align", ["100K", "3M"])
 @pytest.mark.parametrize("change", [{"features": "bigalloc"}, {"block_size": "64K"}])
-def test_alignments_that_are_no_whole_clusters(
+def test_alignments_that_are_not_multiples_of_clusters(
     change: dict[str, Any], align: str, tmp_path: Path
 ) -> None:
     spec = Spec(**change, align=align, free=MIB)

@@ -143,7 +143,7 @@ def test_the_same_bytes_by_every_way(tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_what_saves_nothing_is_left(tmp_path: Path) -> None:
+def test_sharing_that_saves_nothing_is_not_done(tmp_path: Path) -> None:
     """A file of five extents needs an extent block, so sharing one block saves nothing."""
     tree = Tree()
     tree.file("a", BLOCKS[0])

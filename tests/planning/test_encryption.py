@@ -123,7 +123,9 @@ def test_the_command(tmp_path: Path) -> None:
         ("people/one", f"{KEY},iv-ino-lblk-32", "needs the feature stable_inodes"),
     ],
 )
-def test_what_cannot_be_encrypted_is_refused_by_path(path: str, text: str, problem: str) -> None:
+def test_directories_that_cannot_be_encrypted_are_refused(
+    path: str, text: str, problem: str
+) -> None:
     with pytest.raises(TreeError, match=problem):
         ext4writer.plan(sample(), Spec(encryption_policies={path: text}))
 
@@ -142,7 +144,7 @@ def test_what_cannot_be_encrypted_is_refused_by_path(path: str, text: str, probl
         f"{KEY},compressed",
     ],
 )
-def test_policies_that_linux_does_not_take(text: str) -> None:
+def test_policies_that_linux_refuses(text: str) -> None:
     with pytest.raises(SpecError, match="^encryption_policies: "):
         Spec(encryption_policies={"a": text})
 
@@ -164,9 +166,7 @@ def test_an_attribute_of_a_source_is_no_context() -> None:
         ("a name of a plain file", "PR_2_UNENCRYPTED_FILE", "0x020051"),
     ],
 )
-def test_the_check_says_what_e2fsck_says(
-    damage: str, code: str, number: str, tmp_path: Path
-) -> None:
+def test_the_check_agrees_with_e2fsck(damage: str, code: str, number: str, tmp_path: Path) -> None:
     tree = Tree()
     tree.directory("vault")
     tree.file("full/name", b"x", parents=True)

@@ -148,7 +148,7 @@ def test_a_used_block_after_a_backup_that_moves(tmp_path: Path, size: int, backu
         (20, 2, "1 2", "1 7"),
     ],
 )
-def test_where_backups_of_sparse_super2_lie_after_growth(
+def test_positions_of_sparse_super2_backups_after_growth(
     tmp_path: Path, size: int, backups: int, before: str | None, after: str | None
 ) -> None:
     """Grow from one, two or three groups of 8 MiB to eight, without a repair."""

@@ -196,7 +196,7 @@ def test_sizes(make_image: MakeImage, block_size: int, size: int) -> None:
 
 @pytest.mark.parametrize("block_size", [1024, 4096])
 @pytest.mark.parametrize("flex", ["flex_bg", "^flex_bg"])
-def test_last_group_has_its_least_size(make_image: MakeImage, block_size: int, flex: str) -> None:
+def test_last_group_has_its_minimum_size(make_image: MakeImage, block_size: int, flex: str) -> None:
     """With a backup and without: with one block less, the group does not exist."""
     spec = Spec(block_size=block_size, features=features(flex), free_inodes=100, grow_to=0)
     for groups in (2, 3, 4):
@@ -531,7 +531,7 @@ def test_file_larger_than_a_group_of_large_blocks(tmp_path: Path, make_image: Ma
     check_mounted(image, tree, spec)
 
 
-def test_whole_files_wait_behind_a_backup(make_image: MakeImage) -> None:
+def test_files_are_placed_after_a_backup_instead_of_split(make_image: MakeImage) -> None:
     """A file that would straddle a backup is placed after it; small files fill the gap."""
     tree = Tree()
     for number in range(12):
@@ -768,7 +768,7 @@ def vast_tree() -> Tree:
 
 
 @pytest.mark.parametrize("name", VAST)
-def test_vast_image_is_made_at_once(vast: Path, watch: Watch, name: str) -> None:
+def test_vast_image_is_built_fast(vast: Path, watch: Watch, name: str) -> None:
     """Zeros are not written; 25 copies of the descriptors are most of the rest."""
     size, words = VAST[name]
     image = vast / "image"

@@ -82,7 +82,7 @@ def test_tables_that_are_left_to_the_kernel(tmp_path: Path) -> None:
     assert different <= heads
 
 
-def test_it_is_for_an_image_of_a_given_size() -> None:
+def test_groups_like_mke2fs_need_a_given_size() -> None:
     with pytest.raises(SpecError, match="group_tables: mke2fs needs an image of a given size"):
         Spec(group_tables="mke2fs")
     tree = Tree()

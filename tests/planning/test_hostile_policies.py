@@ -145,7 +145,7 @@ def test_an_error_names_the_policy_and_its_method(method: str, kind: str) -> Non
     assert "\n" not in str(caught.value)
 
 
-def test_all_methods_are_asked_here() -> None:
+def test_every_policy_method_is_tested_here() -> None:
     assert TRUTHS | IN_PLACE | MAY_BE_NONE | set(OPTIONS) <= set(ASKED)
     assert len(ASKED) >= 33
 
@@ -179,7 +179,7 @@ def test_items_keep_what_they_are(method: str, change: Callable[[list[Any]], Non
         planned(method, hostile(**{method: member(change)}))
 
 
-def test_items_that_only_equal_those_that_were_given() -> None:
+def test_items_that_only_equal_the_given_ones_are_accepted() -> None:
     def floats(items: list[Any]) -> None:
         items[:] = [tuple(map(float, item)) for item in items]
 
@@ -233,7 +233,7 @@ def test_places_of_a_journal(kind: str) -> None:
         ("empty_blocks", lambda: 4097),
     ],
 )
-def test_just_out_of_range(method: str, answer: Callable[..., Any]) -> None:
+def test_values_just_out_of_range_are_refused(method: str, answer: Callable[..., Any]) -> None:
     with pytest.raises(SpecError, match=f"^policy: {method} of 'hostile' returned "):
         planned(method, hostile(**{method: member(answer)}))
 
@@ -315,7 +315,7 @@ def test_attributes_that_are_no_truths(name: str, value: Any) -> None:
 FAR = (1 << 32) - 1
 
 
-def test_inodes_that_no_count_of_groups_has_are_refused_at_once() -> None:
+def test_inode_counts_beyond_any_number_of_groups_are_refused_fast() -> None:
     """s_inodes_count has 32 bits, and each group has a multiple of 8 inodes."""
     far = hostile(
         inode_numbers=member(lambda count, first: [*range(first, first + count - 1), FAR])

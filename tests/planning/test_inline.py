@@ -112,7 +112,7 @@ def test_the_kernel_reads_and_changes_them(name: str, tmp_path: Path) -> None:
     ("block_size", "inode_size", "most"),
     [(4096, 256, 128), (1024, 512, 384), (4096, 4096, 3968), (65536, 32768, 4096)],
 )
-def test_who_fits(block_size: int, inode_size: int, most: int) -> None:
+def test_which_files_and_links_fit_inline(block_size: int, inode_size: int, most: int) -> None:
     """As much as the kernel stores inline; beyond 4 KiB, as much as it reads."""
     tree = Tree()
     for size in (0, 60, most, most + 1):
@@ -146,7 +146,7 @@ def test_who_fits(block_size: int, inode_size: int, most: int) -> None:
     assert layout.content_bytes == 60 + most + most + 1 + most - 40 + most - 39
 
 
-def test_a_link_whose_attributes_do_not_fit_lies_in_a_block() -> None:
+def test_a_link_with_attributes_that_do_not_fit_is_stored_in_a_block() -> None:
     """e2fsck ignores the attribute blocks of inline links, and would free them."""
     tree = Tree()
     tree.symlink("fits", b"t" * 100, xattrs={b"trusted.a": b"b"})
@@ -200,7 +200,7 @@ def test_a_policy_decides() -> None:
         assert not any(inode.has_inline_data for inode in opened.inodes() if inode.links)
 
 
-def test_what_cannot_be() -> None:
+def test_impossible_inline_options_are_refused() -> None:
     with pytest.raises(SpecError, match="128 bytes have no room for inline_data; choose 256"):
         Spec(features="inline_data,^extra_isize", inode_size=128)
     tree = Tree()

@@ -84,7 +84,7 @@ def test_attributes_fill_inode_and_block(block_size: int, inode_size: int, tmp_p
         plan(tree, spec)
 
 
-def test_extra_isize_is_told_where_inodes_have_it(tmp_path: Path) -> None:
+def test_extra_isize_is_set_only_for_inodes_that_have_it(tmp_path: Path) -> None:
     """As in mke2fs: sizes follow from the inodes, and the feature is a separate promise."""
     image = tmp_path / "image"
     for inode_size, features, told in (

@@ -164,7 +164,7 @@ def opened_journal(data: bytes) -> Journal:
     return Journal(open_image(data, on_damage=lambda _: None))
 
 
-def test_what_each_of_them_is_named_for() -> None:
+def test_journal_policies_match_their_names() -> None:
     journal = opened_journal(built("journal-revokes")[1])
     assert any(each.revoked for each in journal.transactions())
     journal = opened_journal(built("journal-wrap:1")[1])

@@ -47,7 +47,7 @@ def walked(node: bytes, blocks: dict[int, bytes], met: list[int]) -> Iterator[Ma
     count=st.one_of(st.integers(0, 400), st.sampled_from([84, 85, 336, 337, 340 * 4, 7056, 28225])),
     high=st.integers(0, 1 << 40),
 )
-def test_extents_are_found_again(size: int, count: int, high: int) -> None:
+def test_extents_can_be_read_back(size: int, count: int, high: int) -> None:
     mapping = mapping_of(FORMATS[size])
     runs = [MappedRun(3 * n, 1 + n % 2, high + 7 * n) for n in range(count)]
     blocks = [1 << 41 | n for n in range(mapping.metadata_blocks(runs))]
@@ -95,7 +95,7 @@ def mapped(words: bytes, level: int, first: int, blocks: dict[int, bytes]) -> di
         max_size=6,
     ),
 )
-def test_block_maps_are_found_again(size: int, spans: list[tuple[int, int]]) -> None:
+def test_block_maps_can_be_read_back(size: int, spans: list[tuple[int, int]]) -> None:
     runs: list[MappedRun] = []
     end = 0
     for logical, length in sorted(spans):
@@ -144,7 +144,7 @@ def test_the_longest_file_of_a_block_map() -> None:
 
 
 @pytest.mark.parametrize("size", FORMATS)
-def test_plain_runs_are_what_each_alone_would_be(size: int) -> None:
+def test_runs_planned_together_equal_runs_planned_alone(size: int) -> None:
     mapping = mapping_of(FORMATS[size])
     lengths, starts = array("Q", [0, 1, 32768, 7]), array("Q", [0, 9, 1 << 40, 5])
     view = bytearray(b"".join(b"\xaa" * 20 + mapping.plain_i_block() for _ in lengths))
@@ -157,7 +157,7 @@ def test_plain_runs_are_what_each_alone_would_be(size: int) -> None:
         )
 
 
-def test_long_runs_are_cut_and_joined_again() -> None:
+def test_long_runs_are_split_and_joined_again() -> None:
     mapping = mapping_of(FORMATS[4096])
     cut = mapping.split(5, 100_000, 1000)
     assert [run.length for run in cut] == [32768, 32768, 32768, 1696]

@@ -88,7 +88,7 @@ def test_meta_bg(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["one group", "two kinds", "none in metagroups", "all backups"])
-def test_it_grows_offline_without_a_reserve(tmp_path: Path, name: str) -> None:
+def test_meta_bg_grows_offline_without_a_reserve(tmp_path: Path, name: str) -> None:
     image = tmp_path / "image"
     spec = Spec(**SPECS[name])
     layout = assert_right(image, spec)
@@ -108,7 +108,7 @@ def test_growth_needs_no_reserve() -> None:
     assert layout.grow_to_bytes == ((1 << 32) - 1) // per_group * 128 * MIB
 
 
-def test_what_excludes_each_other() -> None:
+def test_features_incompatible_with_meta_bg() -> None:
     with pytest.raises(SpecError, match="resize_inode and meta_bg exclude each other"):
         Spec(features="meta_bg")
     with pytest.raises(SpecError, match="needs the feature meta_bg"):
@@ -160,7 +160,9 @@ def test_sizes_of_descriptors() -> None:
 @pytest.mark.parametrize("features", [META_BG, META_BG + ",^sparse_super", "^resize_inode"])
 @pytest.mark.parametrize("first_meta_bg", [0, 1, 3])
 @pytest.mark.parametrize("sizes", [(1024, 64), (1024, 512), (1024, 1024), (4096, 64)])
-def test_what_groups_begin_with(features: str, first_meta_bg: int, sizes: tuple[int, int]) -> None:
+def test_metadata_at_the_start_of_groups(
+    features: str, first_meta_bg: int, sizes: tuple[int, int]
+) -> None:
     """The fast sums and lists agree with the values for each single group."""
     spec = Spec(features=features)
     block_size, desc_size = sizes

@@ -40,7 +40,7 @@ def test_everyone_goes_on_after_it(name: str, tmp_path: Path) -> None:
         assert_tree_equal(TREE, point, spec)
 
 
-def test_what_they_say(tmp_path: Path) -> None:
+def test_contents_of_the_mmp_block(tmp_path: Path) -> None:
     require("debugfs")
     told = {}
     for kind in MMP_POLICIES:

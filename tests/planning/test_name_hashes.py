@@ -168,7 +168,7 @@ def test_names_that_are_not_valid_are_refused_where_the_encoding_is_strict(tmp_p
     assert facts["encoding"] == "utf8-12.1, strict" and facts["hash_characters"] == "signed"
 
 
-def test_what_contradicts_itself_is_refused() -> None:
+def test_contradictory_casefold_options_are_refused() -> None:
     with pytest.raises(TreeError, match="^/fold: the inode flag casefold needs the feature"):
         ext4writer.plan(folding([]))
     with pytest.raises(SpecError, match="encoding_flags: needs the feature casefold"):

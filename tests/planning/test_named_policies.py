@@ -152,7 +152,7 @@ class Apart(LayoutPolicy):
         return 3
 
 
-def test_a_method_that_is_never_asked_is_in_the_report() -> None:
+def test_a_method_that_is_never_called_is_in_the_report() -> None:
     [loss], _ = made_with(Apart())
     assert loss.what.endswith("it needs sequential to be False")
     choice = Apart()

@@ -101,7 +101,7 @@ def test_bytes_are_right_and_the_same(name: str, tmp_path: Path) -> None:
     assert again == data
 
 
-def test_where_it_is_not_asked() -> None:
+def test_when_orphan_policies_are_not_called() -> None:
     for features in ("quota", "bigalloc", "shared_blocks"):
         planned = plan_of(ext4writer.plan(sample(), spec_for("orphan-list", features=features)))
         assert planned.orphans is None or not planned.orphans.truncated

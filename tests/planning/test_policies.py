@@ -359,7 +359,9 @@ def expected_depth(extents: int, per_block: int) -> int:
     [(1024, count) for count in (1, 4, 5, 84, 85, 168, 169, 336, 337, 421)]
     + [(4096, count) for count in (4, 5, 340, 341, 1360, 1361)],
 )
-def test_extent_tree_at_its_turns(block_size: int, extents: int, make_image: MakeImage) -> None:
+def test_extent_tree_at_its_boundaries(
+    block_size: int, extents: int, make_image: MakeImage
+) -> None:
     tree, spec = one_file(extents, block_size), spec_for(block_size, Scattered())
     image = make_image(tree, spec)
     found = debugfs.ex(image, "/file")
@@ -659,7 +661,9 @@ def lying(method: str, answer: Callable[..., Any], *, sequential: bool = False) 
         ("fresh", lambda: 5, "not a LayoutPolicy"),
     ],
 )
-def test_policies_that_lie(method: str, answer: Callable[..., Any], words: str) -> None:
+def test_illegal_answers_of_policies_are_refused(
+    method: str, answer: Callable[..., Any], words: str
+) -> None:
     with pytest.raises(SpecError, match=f"^policy: {method} of 'lying' returned ") as caught:
         plan(TREE, spec_for(1024, lying(method, answer), lost_and_found=False))
     assert re.search(words, str(caught.value)), caught.value

@@ -77,12 +77,12 @@ def test_unwritten_holes(tmp_path: Path) -> None:
     assert first.last - first.first < 41
 
 
-def test_unwritten_blocks_are_left_out_where_there_is_no_room(tmp_path: Path) -> None:
+def test_unwritten_blocks_are_omitted_without_space(tmp_path: Path) -> None:
     image = written("past-end", tmp_path, size="200K", journal="none")
     assert not any(extent.unwritten for extent in extents(image, "/long"))
 
 
-def test_block_maps_beside_extents(tmp_path: Path) -> None:
+def test_block_maps_and_extents_in_one_image(tmp_path: Path) -> None:
     image = written("block-maps", tmp_path)
     paths = ("/", "/many", "/exact", "/long", "/holes", "/empty", "/born", "/late")
     has_extents = {bool(debugfs.inode(image, path).flags & 0x80000) for path in paths}
@@ -570,7 +570,7 @@ def test_names_of_policies_are_true(tmp_path: Path) -> None:
     assert max(len(look.names) for look in partly) > len(usual.names)
 
 
-def test_orders_of_names_are_true(tmp_path: Path) -> None:
+def test_names_of_policies_for_order_are_true(tmp_path: Path) -> None:
     for name, expected in (("entries-backwards", True), ("entry-shuffle", False)):
         look = Look(name, tmp_path, features="^dir_index")
         names = [each for block in look.names for each in block]
@@ -578,7 +578,7 @@ def test_orders_of_names_are_true(tmp_path: Path) -> None:
         assert (names == sorted(names, reverse=True)) is expected
 
 
-def test_homes_of_attributes_are_true(tmp_path: Path) -> None:
+def test_names_of_policies_for_attributes_are_true(tmp_path: Path) -> None:
     blocks = {}
     for name in ("default", "xattr-blocks", "xattrs-unshared"):
         image = tmp_path / name

@@ -155,7 +155,7 @@ def test_limits_and_grace(tmp_path: Path) -> None:
     assert grace == {3: [86400, 7200], 4: [60, 61], 12: [604800, 604800]}
 
 
-def test_the_command_has_all_of_it(tmp_path: Path) -> None:
+def test_the_command_has_all_quota_options(tmp_path: Path) -> None:
     image, folder = tmp_path / "image", tmp_path / "folder"
     folder.mkdir()
     (folder / "file").write_bytes(b"text")
@@ -192,7 +192,7 @@ def test_the_command_has_all_of_it(tmp_path: Path) -> None:
         ({"features": "quota", "quota_grace": ["1d", "user:1d"]}, "given twice"),
     ],
 )
-def test_what_is_refused(options: dict[str, Any], match: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], match: str) -> None:
     with pytest.raises(SpecError, match=re.escape(match)):
         Spec(**options)
 

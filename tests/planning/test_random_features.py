@@ -41,7 +41,7 @@ def test_seeds_add_and_take_away_features() -> None:
     assert any(word.startswith("^extent,") for word in words)
 
 
-def test_what_the_tree_needs_stays() -> None:
+def test_features_that_the_tree_needs_stay() -> None:
     found = [features_of(seed) for seed in range(20)]
     assert len(set(map(frozenset, found))) > 15
     assert all("ext_attr" in names for names in found), "the tree has attributes"
@@ -66,7 +66,7 @@ def test_the_last_attempt_says_what_is_wrong() -> None:
         ext4writer.plan(tree, Spec(policy=policy("random-features:9"), block_size=1024))
 
 
-def test_the_command_takes_it(tmp_path: Path) -> None:
+def test_the_command_accepts_random_features(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "file").write_bytes(b"content")
     first, second = tmp_path / "first", tmp_path / "second"

@@ -82,7 +82,7 @@ def mke2fs_inodes(folder: Path, size: int, block_size: int, ratio: int) -> int:
     ],
     ids=["grow_to", "1 KiB", "a ratio"],
 )
-def test_what_grows_has_as_many_inodes_as_mke2fs_gives(
+def test_growing_images_have_as_many_inodes_as_with_mke2fs(
     spec: dict[str, int], block_size: int, ratio: int, make_image: MakeImage, tmp_path: Path
 ) -> None:
     require("resize2fs")
@@ -132,7 +132,7 @@ def test_a_size_in_which_they_do_not_fit(make_image: MakeImage) -> None:
 
 
 @pytest.mark.parametrize("ratio", [1, 1023, 65 * MIB, -1])
-def test_ratios_that_mke2fs_refuses_too(ratio: int) -> None:
+def test_ratios_that_mke2fs_also_refuses(ratio: int) -> None:
     with pytest.raises(SpecError) as caught:
         Spec(inode_ratio=ratio)
     assert caught.value.option == "inode_ratio"
@@ -229,7 +229,7 @@ def test_the_file_system_fills_an_aligned_image() -> None:
 
 
 @pytest.mark.parametrize("align", ["7G", "1T", "100T"])
-def test_an_image_of_large_units_is_planned_at_once(align: str) -> None:
+def test_an_image_aligned_to_large_units_is_planned_fast(align: str) -> None:
     """Trying each number of groups up to 100 TiB, which has 819,200, would take days."""
     layout = ext4writer.plan(Tree(), Spec(align=align, inode_ratio="32K"))
     assert layout.size_bytes == parse_size(align) == layout.blocks_count * layout.block_size
@@ -248,7 +248,7 @@ def test_alignments_that_cannot_be() -> None:
 # -- the command -----------------------------------------------------------------------------------
 
 
-def test_the_report_says_what_growth_brings(tmp_path: Path) -> None:
+def test_the_report_shows_the_effect_of_growth(tmp_path: Path) -> None:
     (tmp_path / "rootfs").mkdir()
     (tmp_path / "rootfs" / "file").write_text("text")
     facts = report("plan", tmp_path / "rootfs")

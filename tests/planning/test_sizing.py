@@ -179,7 +179,7 @@ class _Placements:
         monkeypatch.setattr(sizing, "place", counted)
 
 
-def test_nothing_is_tried_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_size_is_tried_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Arithmetic shows what a size can hold; the tree is placed only in the result."""
     placements = _Placements(monkeypatch)
     for block_size in (1024, 2048, 4096):
@@ -385,7 +385,7 @@ def test_given_size_may_be_the_fitted_one() -> None:
 
 
 @pytest.mark.parametrize("free", [15 << 40, (16 << 40) - (1 << 30), 16 << 40, 100 << 40])
-def test_huge_promises_are_solved_at_once(free: int) -> None:
+def test_huge_promises_are_solved_fast(free: int) -> None:
     """The resize inode has 32-bit block numbers, and is omitted where blocks need more."""
     layout = ext4writer.plan(files([1000]), Spec(free=free))
     assert free <= layout.available_bytes < free + 4096
@@ -814,7 +814,7 @@ def test_resize2fs_finds_nothing_to_shrink(make_image: MakeImage) -> None:
 
 @pytest.mark.parametrize("block_size", [1024, 4096])
 @pytest.mark.parametrize("percent", [0, 5])
-def test_a_given_size_keeps_what_is_promised_by_name(block_size: int, percent: float) -> None:
+def test_a_given_size_keeps_explicit_promises(block_size: int, percent: float) -> None:
     """Otherwise an error states a size and an amount of free space that do work."""
     tree = files([400_000] * 20)
     spec = Spec(size=64 * MIB, block_size=block_size, reserved_percent=percent)
@@ -886,7 +886,7 @@ def test_a_journal_that_does_not_fit_is_in_the_report(spec: Spec) -> None:
     assert not ext4writer.plan(Tree(), replace(spec, features=without)).losses
 
 
-def test_a_journal_that_was_asked_for_must_fit() -> None:
+def test_a_requested_journal_must_fit() -> None:
     with pytest.raises(SizeError, match="journal 33554432"):
         ext4writer.plan(Tree(), Spec(size=16 * MIB, journal=32 * MIB))
 

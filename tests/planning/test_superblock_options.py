@@ -120,7 +120,7 @@ def test_systems_are_those_of_mke2fs(name: str, tmp_path: Path) -> None:
         ({"features": "quota", "quotatype": "usrquota::grpquota"}, {"features": "quota"}),
     ],
 )
-def test_other_ways_to_say_it(given: dict[str, Any], same: dict[str, Any]) -> None:
+def test_equivalent_values_of_options(given: dict[str, Any], same: dict[str, Any]) -> None:
     if "quotatype" in given:
         same = {"quotatype": "usr:grp", **same}
     assert Spec(**given) == Spec(**{"features": given.get("features", ""), **same})
@@ -218,7 +218,7 @@ def test_no_more_than_half_is_kept_for_the_superuser(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_is_refused(options: dict[str, Any], problem: str) -> None:
+def test_impossible_superblock_options_are_refused(options: dict[str, Any], problem: str) -> None:
     with pytest.raises(SpecError) as caught:
         Spec(**options)
     assert re.search(problem, str(caught.value)), caught.value
@@ -229,7 +229,7 @@ def test_the_features_of_revision_0_are_none() -> None:
 
 
 @pytest.mark.parametrize(("size", "blocks"), [("16K", 16), ("12K", 12), ("1", 2), ("20000", 20)])
-def test_lost_and_found_has_whole_blocks(size: str, blocks: int, tmp_path: Path) -> None:
+def test_lost_and_found_is_a_multiple_of_blocks(size: str, blocks: int, tmp_path: Path) -> None:
     spec = Spec(size=4 * MIB, block_size=1024, lost_and_found_size=size)
     ext4writer.write_image(Tree(), tmp_path / "image", spec)
     judge(tmp_path / "image", "quick")

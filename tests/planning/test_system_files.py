@@ -31,7 +31,7 @@ SPECS = {
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_they_take_what_they_say(name: str, tmp_path: Path) -> None:
+def test_system_files_take_their_declared_blocks(name: str, tmp_path: Path) -> None:
     image = tmp_path / "image"
     layout = ext4writer.write_image(Tree(), image, SPECS[name])
     judge(image, "quick")
@@ -48,7 +48,7 @@ def test_they_take_what_they_say(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["default", "policy", "neither"])
-def test_one_more_is_one_more_row(
+def test_another_system_file_is_one_more_row(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A third one, the boot loader's inode, only needs to be listed."""
@@ -94,7 +94,7 @@ def journal_runs(image: Path) -> list[list[int]]:
         ("8G", {"journal_location": "3G"}, ["-J", "location=786432"]),
     ],
 )
-def test_a_journal_in_the_middle_lies_where_mke2fs_puts_it(
+def test_a_journal_in_the_middle_is_where_mke2fs_puts_it(
     size: str, options: dict[str, Any], arguments: list[str], tmp_path: Path
 ) -> None:
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
@@ -124,6 +124,6 @@ def test_a_place_needs_a_size() -> None:
 
 
 @pytest.mark.parametrize("inodes", [64, 1000, 30_000])
-def test_an_image_of_a_given_size_has_the_inodes_that_are_asked_for(inodes: int) -> None:
+def test_an_image_of_a_given_size_has_the_requested_inodes(inodes: int) -> None:
     layout = ext4writer.plan(Tree(), Spec(size="64M", inodes=inodes))
     assert inodes <= layout.inodes_count < inodes + 16

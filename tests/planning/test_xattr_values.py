@@ -121,7 +121,7 @@ def test_the_kernel_reads_and_changes_them(name: str, tmp_path: Path) -> None:
     judge(image, "quick")
 
 
-def test_e2fsprogs_moves_and_seals_them_anew(tmp_path: Path) -> None:
+def test_e2fsprogs_moves_them_and_recomputes_their_checksums(tmp_path: Path) -> None:
     """After growth, shrinking, which moves inodes, and a new seed for the hashes of all values."""
     image = tmp_path / "image"
     ext4writer.write_image(sample(), image, Spec(**SPECS["1K, inline"]))
@@ -213,7 +213,7 @@ def value_references(image: Path) -> list[tuple[int, int]]:
         )
 
 
-def test_equal_values_lie_apart_where_a_policy_says_so(tmp_path: Path) -> None:
+def test_a_policy_can_store_equal_values_separately(tmp_path: Path) -> None:
     image, tree = tmp_path / "image", with_equal_values()
     large, other = [(20_000, 1)] * (5 + 7), [(20_001, 1)] * (2 * 5 + 7)
     for choice, more in ((policy("xattr-inodes-apart"), [(300, 1)] * 7), (ValuesApart(), [])):
@@ -254,7 +254,7 @@ def test_only_what_does_not_fit_has_an_inode(tmp_path: Path) -> None:
     assert debugfs.inode(image, last).size == room + 1
 
 
-def test_what_does_not_fit_names_the_feature() -> None:
+def test_values_that_do_not_fit_are_answered_with_the_feature() -> None:
     tree = Tree()
     tree.file("large", b"", xattrs={b"user.name": noise(5000)})
     with pytest.raises(TreeError, match=r"/large.*need 5020 bytes.*add the feature ea_inode"):
@@ -378,7 +378,7 @@ def test_any_tree_survives(
             assert_tree_equal(tree, point, spec)
 
 
-def test_what_inodes_hold_is_shown() -> None:
+def test_values_in_inodes_are_shown() -> None:
     tree = Tree()
     tree.file("held", b"", xattrs={b"user.name": noise(9000)})
     for number in range(6):

@@ -70,7 +70,7 @@ def bench(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks run on Linux only")
-def test_an_earlier_revision_is_timed_beside_this_one(repository: Path) -> None:
+def test_two_revisions_are_timed_in_one_run(repository: Path) -> None:
     rows = ("--only", "empty-small,reseal", "--rounds", "2")
     done = bench(repository, "--against", "HEAD~1", *rows)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -119,7 +119,7 @@ def test_a_default_that_objects_would_share_is_refused() -> None:
         late_dataclasses.dataclass(Wrong)
 
 
-def test_both_can_stand_below_each_other() -> None:
+def test_each_kind_can_inherit_from_the_other() -> None:
     late = made(late_dataclasses, "frozen=True")
     standard = dataclasses.make_dataclass(
         "Below", [("w", int, 4)], bases=(late.Point,), frozen=True

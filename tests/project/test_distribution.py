@@ -63,7 +63,7 @@ def test_the_wheel_holds_library_and_command_alone(made: Path) -> None:
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
-def test_the_sdist_holds_what_the_tests_want(made: Path) -> None:
+def test_the_sdist_contains_what_the_tests_need(made: Path) -> None:
     [sdist] = made.glob("*.tar.gz")
     with tarfile.open(sdist) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
@@ -83,7 +83,7 @@ def test_twine_is_content(made: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["*.whl", "*.tar.gz"])
-def test_what_is_installed_works(kind: str, made: Path, tmp_path: Path) -> None:
+def test_the_installed_package_works(kind: str, made: Path, tmp_path: Path) -> None:
     """Dependencies are this environment's; of the project, only the wheel or sdist is visible."""
     tools.require_importable("pip", "pip")
     [archive] = made.glob(kind)

@@ -857,7 +857,7 @@ def in_other_places(module: Module, source: str) -> Iterator[str]:
             yield text
 
 
-def test_what_has_one_place() -> None:
+def test_code_with_one_home_is_not_repeated() -> None:
     for module in modules():
         source = module.path.read_text()
         assert not list(in_other_places(module, source)), module.name

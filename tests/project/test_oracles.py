@@ -114,7 +114,7 @@ def test_judge_sees_what_a_repair_would_write(
 
 
 @pytest.mark.damaged
-def test_problems_are_named(foreign_image: Callable[[str], Path]) -> None:
+def test_e2fsck_problems_are_listed(foreign_image: Callable[[str], Path]) -> None:
     image = foreign_image("-b 4096")
     assert problems(image) == []
     run(["debugfs", "-w", "-R", "set_inode_field /file links_count 7", image])
@@ -270,7 +270,7 @@ def test_watch_finds_images_of_other_processes(tmp_path: Path, watch: Watch) -> 
 
 
 @pytest.mark.damaged
-def test_watch_objects_to_a_bad_image(tmp_path: Path, watch: Watch) -> None:
+def test_watch_rejects_a_bad_image(tmp_path: Path, watch: Watch) -> None:
     image = tmp_path / "image"
     ext4writer.write_image(example_tree(), image)
     flip(image, 1024 + 0x10)
@@ -377,5 +377,5 @@ def test_missing_judge_is_loud(monkeypatch: pytest.MonkeyPatch) -> None:
         tools.require_module("no_such_module", "no-such-dist")
 
 
-def test_root_is_asked_for() -> None:
+def test_tests_marked_root_require_root() -> None:
     require_root()

@@ -180,7 +180,7 @@ main(json.loads(sys.argv[2]))
         ("bz2 _bz2", "bz2", "bzip2, but this Python was built without the module bz2"),
     ],
 )
-def test_a_missing_decompressor_is_one_clear_line(
+def test_a_missing_decompressor_is_reported_in_one_line(
     module: str, ending: str, words: str, tmp_path: Path
 ) -> None:
     plain = io.BytesIO()

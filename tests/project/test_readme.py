@@ -89,7 +89,7 @@ def test_an_example_runs(code: str, tmp_path: Path, watch) -> None:
             fsck.judge(image)
 
 
-def test_the_examples_show_what_there_is() -> None:
+def test_the_examples_use_every_main_name() -> None:
     """Every public name that a user starts with appears in some example."""
     shown = set(re.findall(r"\w+", "\n".join(PYTHON + [page.values[0] for page in DOCS])))
     assert {
@@ -236,7 +236,7 @@ def test_no_feature_that_a_new_file_system_can_have_is_missing() -> None:
     assert refused == {"journal_dev", "needs_recovery", "orphan_present"}
 
 
-def test_what_the_text_names_is_there() -> None:
+def test_paths_in_the_text_exist() -> None:
     """Check paths in backquotes, except those that users create."""
     made = {"build/stdlib.img", ".venv"}
     for name in set(re.findall(r"`([\w.-]+/[\w./-]*|[A-Z]{4,}|\.[a-z]+)`", README)) - made:

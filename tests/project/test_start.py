@@ -61,7 +61,7 @@ def loaded(code: str, *arguments: str) -> tuple[set[str], int, set[str]]:
 COMMAND = "from ext4writer_cli.__main__ import main; main()"
 
 
-def test_importing_the_library_loads_names_alone() -> None:
+def test_importing_the_library_loads_only_names() -> None:
     names, _, others = loaded("import ext4writer")
     assert not others
     assert names == {"ext4writer", "ext4writer.late"}

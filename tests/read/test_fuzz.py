@@ -20,7 +20,7 @@ def test_damaged_images_are_read_to_a_deliberate_end() -> None:
     assert seen["damage heard"] > 20 and seen["nothing heard"] > 5
 
 
-def test_whole_images_are_read_without_a_complaint() -> None:
+def test_intact_images_are_read_without_errors() -> None:
     for seed in fuzz.seeds():
         heard: list[Exception] = []
         fuzz.read_everything(fuzz.Mutant(seed.data), heard)

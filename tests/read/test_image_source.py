@@ -160,7 +160,7 @@ def test_partitions(table: str, tmp_path: Path) -> None:
 
 @pytest.mark.root
 @pytest.mark.parametrize("name", ["block-map", "inline-data", "bigalloc-1k", "ea-inode"])
-def test_an_image_of_others_becomes_one_of_ours(name: str, tmp_path: Path) -> None:
+def test_a_foreign_image_can_be_rebuilt(name: str, tmp_path: Path) -> None:
     image = make(name, tmp_path / "old.img", far=40 << 20)
     tree = sources.image(image, keep_times=True)
     if name == "ea-inode":
@@ -195,12 +195,12 @@ def test_damage_is_named(tmp_path: Path) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.binary(max_size=4000))
-def test_nothing_that_is_no_image_is_one(data: bytes) -> None:
+def test_files_that_are_not_images_are_refused(data: bytes) -> None:
     with pytest.raises(ImageError):
         sources.image(data)
 
 
-def test_the_command_takes_images(tmp_path: Path) -> None:
+def test_the_command_accepts_images(tmp_path: Path) -> None:
     old, new = tmp_path / "old.img", tmp_path / "new.img"
     (tmp_path / "overlay/many").mkdir(parents=True)
     (tmp_path / "overlay/many/00007").write_bytes(b"other")

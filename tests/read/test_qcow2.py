@@ -85,7 +85,7 @@ def test_every_command_reads_them(raw: Path, tmp_path: Path) -> None:
         (("-o", "extended_l2=on"), "incompatible features 0x10"),
     ],
 )
-def test_what_is_not_read(
+def test_unsupported_disks_are_refused(
     raw: Path, tmp_path: Path, options: tuple[str, ...], problem: str
 ) -> None:
     with pytest.raises(ImageError, match=problem):

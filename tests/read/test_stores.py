@@ -67,7 +67,7 @@ def everything(source: Any, **options: Any) -> list[tuple[bytes, int, bytes | No
         ]
 
 
-def test_what_can_be_read_from(data: bytes, tmp_path: Path) -> None:
+def test_objects_that_an_image_can_be_read_from(data: bytes, tmp_path: Path) -> None:
     wanted = everything(data)
     assert len(wanted) > 100
     path = tmp_path / "image"

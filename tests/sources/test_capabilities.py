@@ -76,7 +76,7 @@ def test_random_texts(tmp_path: Path) -> None:
     assert 5 < refused < 55
 
 
-def test_a_name_space_of_its_own(tmp_path: Path) -> None:
+def test_capabilities_in_a_user_namespace(tmp_path: Path) -> None:
     require_root()
     place = tmp_path / "f"
     place.write_bytes(b"")
@@ -109,7 +109,7 @@ def test_getcap_reads_them_in_the_image(make_image) -> None:
         ("cap_kill=e cap_chown=p", "all of its capabilities effective or none"),
     ],
 )
-def test_what_is_wrong(text: str, problem: str) -> None:
+def test_invalid_values_are_refused(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         capability_value(text)
 

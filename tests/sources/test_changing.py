@@ -193,7 +193,7 @@ def test_the_source_itself_may_be_a_link(tmp_path: Path) -> None:
     write_layout(plan(sources.directory(tmp_path / "source")), tmp_path / "image")
 
 
-def test_nothing_stays_open(tmp_path: Path) -> None:
+def test_no_file_stays_open(tmp_path: Path) -> None:
     before = set(os.listdir("/proc/self/fd"))
     layout, path = scanned(tmp_path, SMALL)
     write_layout(layout, tmp_path / "image")
@@ -203,7 +203,7 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
     assert set(os.listdir("/proc/self/fd")) == before
 
 
-def test_folders_are_opened_whatever_comes_after_what(tmp_path: Path) -> None:
+def test_folders_are_opened_in_any_order_of_files(tmp_path: Path) -> None:
     paths = ["a/f", "a/b/c/f", "a/b/f", "d/e/f", "d/f", "a/b/c/g/h/f", "f", "a/x/c/f"]
     for number, name in enumerate(paths):
         (tmp_path / "s" / name).parent.mkdir(parents=True, exist_ok=True)

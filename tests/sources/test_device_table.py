@@ -93,7 +93,7 @@ def test_genext2fs_makes_the_same(tmp_path: Path) -> None:
     assert compared > 30
 
 
-def test_what_it_makes() -> None:
+def test_nodes_of_a_device_table() -> None:
     tree = Tree()
     tree.directory("/bin")
     tree.file("/bin/su", b"")
@@ -111,7 +111,7 @@ def test_what_it_makes() -> None:
     assert (tree["/bin/su"].mode, tree.root.mode, tree.root.uid) == (0o4755, 0o711, 3)
 
 
-def test_what_is_there_keeps_the_rest() -> None:
+def test_existing_nodes_keep_other_attributes() -> None:
     tree = Tree()
     tree.device("/null", "c", 9, 9, mtime_ns=5)
     DeviceTable(b"/null c 666 1 2 1 3", "table").apply(tree)
@@ -120,7 +120,7 @@ def test_what_is_there_keeps_the_rest() -> None:
     assert (node.major, node.minor, node.mode, node.uid, node.mtime_ns) == (9, 9, 0o666, 1, 5)
 
 
-def test_a_file_that_is_not_there_is_told() -> None:
+def test_a_missing_file_is_reported() -> None:
     tree = Tree()
     DeviceTable(b"/bin/su f 4755 0 0\n/l l 777 0 0", "table").apply(tree)
     assert tree.losses == [
@@ -153,7 +153,7 @@ def test_a_file_that_is_not_there_is_told() -> None:
         ("/" + "n" * 300 + " p 600", "has 300 bytes"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_line(line: str, problem: str) -> None:
+def test_errors_name_the_line(line: str, problem: str) -> None:
     tree = Tree()
     tree.file("/f", b"")
     with pytest.raises(SourceError) as caught:

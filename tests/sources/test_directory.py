@@ -233,7 +233,7 @@ class TestXattrs:
         tree = directory(root)
         assert tree["/a"].xattrs is tree["/b"].xattrs
 
-    def test_what_only_another_system_knows_is_a_loss(
+    def test_attributes_of_other_systems_are_losses(
         self, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         make_files(root, "folder/file")
@@ -252,7 +252,7 @@ class TestXattrs:
         assert [loss.path for loss in tree.losses] == [b"/folder/file"] * 2
         assert "system.nfs4_acl" in tree.losses[0].what
 
-    def test_what_cannot_be_read_is_a_loss(
+    def test_unreadable_attributes_are_losses(
         self, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         make_files(root, "file")
@@ -340,7 +340,7 @@ class TestExclude:
             Path(os.fsdecode(os.fsencode(root) + b"/" + name)).touch()
         assert names(directory(root, exclude=[b"\xff*", "k*"])) == ["/"]
 
-    def test_a_function_knows_afterwards_what_it_excluded(self, root: Path) -> None:
+    def test_an_exclude_selection_reports_unmatched_patterns(self, root: Path) -> None:
         make_files(root, *(f"{folder}/{number}" for folder in "abcd" for number in range(9)))
         selection = Selection([(True, "3"), (True, "d/*"), (True, "nothing")])
         tree = directory(root, exclude=selection.prunes)
@@ -350,7 +350,7 @@ class TestExclude:
             "nothing matches 'nothing', which is to exclude"
         ]
 
-    def test_what_is_excluded_is_not_entered(self, root: Path) -> None:
+    def test_excluded_directories_are_not_entered(self, root: Path) -> None:
         make_files(root, "keep", "closed/file")
         with unreadable(root / "closed"):
             assert names(directory(root, exclude=["closed"])) == ["/", "/keep"]
@@ -467,7 +467,7 @@ class TestFilesThatChange:
                 content_of(tree, "/file")
 
     @pytest.mark.parametrize("read", [content_of, read_large])
-    def test_gone(self, root: Path, read: object) -> None:
+    def test_a_deleted_file_is_an_error(self, root: Path, read: object) -> None:
         make_files(root, "a/file")
         tree = directory(root)
         (root / "a/file").unlink()
@@ -524,7 +524,7 @@ class TestProgress:
         )
         assert reports[-1].entries_total == reports[-1].bytes_total == 0
 
-    def test_a_large_directory_is_told_in_parts(self, root: Path) -> None:
+    def test_progress_of_a_large_directory_is_reported_in_parts(self, root: Path) -> None:
         make_files(root, *(str(number) for number in range(3500)))
         reports: list[Progress] = []
         directory(root, progress=reports.append)
@@ -549,7 +549,7 @@ class TestProgress:
 
 
 class TestNames:
-    def test_only_what_is_wanted_is_taken(self, root: Path) -> None:
+    def test_only_given_names_are_scanned(self, root: Path) -> None:
         make_files(
             root, *(f"{top}/{number}" for top in "abcde" for number in range(5)), "file", "no"
         )
@@ -568,14 +568,14 @@ class TestNames:
         assert content_of(tree, "/c/4") == b"c/4"
         assert names(directory(root, names=[])) == ["/"]
 
-    def test_the_others_are_not_looked_at(self, root: Path) -> None:
+    def test_other_names_are_not_read(self, root: Path) -> None:
         make_files(root, "good/file", "größe/file")
         (root / "image").write_bytes(bytes(10_000))
         tree = directory(root, names=["good", "größe"], skip=_is_large)
         assert set(tree.root.children) == {b"good", "größe".encode()}
         assert tree.losses == []
 
-    def test_what_is_missing_is_no_change(self, root: Path) -> None:
+    def test_missing_names_are_not_changes(self, root: Path) -> None:
         make_files(root, "file")
         with pytest.raises(SourceError, match="cannot be read: No such file") as caught:
             directory(root, names=["file", "files"])
@@ -669,7 +669,9 @@ class TestLargeDirectories:
         assert tree["/again"] is tree["/file-7"]
         assert content_of(tree, "/folder/inner/file") == b"/folder/inner/file"[1:]
 
-    def test_one_that_vanishes_is_named(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_directory_that_vanishes_is_named(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         make_files(root, *(f"folder/{number}" for number in range(40)))
         original = os.stat
 

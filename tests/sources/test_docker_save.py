@@ -87,7 +87,7 @@ def test_both_kinds_read_the_same_image(
                 assert make_image(image.tree, name="again").read_bytes() == wanted
 
 
-def test_the_command_takes_either(layout: Layout, saved: Path, tmp_path: Path) -> None:
+def test_the_command_accepts_both_kinds(layout: Layout, saved: Path, tmp_path: Path) -> None:
     one_image(layout, saved, [""])
     images = []
     for source in (f"docker-archive:{saved}:box:1", f"oci:{saved}:box:1", "oci:-"):

@@ -75,7 +75,7 @@ every_kind = pytest.mark.parametrize("no_file", KINDS, indirect=True)
 
 @every_kind
 @pytest.mark.parametrize("name", READERS)
-def test_what_is_no_regular_file_is_refused_at_once(name: str, no_file: str) -> None:
+def test_files_that_are_not_regular_are_refused_immediately(name: str, no_file: str) -> None:
     caught: list[Exception] = []
 
     def read() -> None:
@@ -125,7 +125,7 @@ def test_the_null_device_is_an_empty_document() -> None:
     assert read_document("/dev/null") == b""
 
 
-def test_what_is_beside_a_policy_is_no_pipe_either(tmp_path: Path) -> None:
+def test_additional_files_of_a_policy_must_not_be_pipes(tmp_path: Path) -> None:
     base = tmp_path / "file_contexts"
     base.write_text("/.* u:o:t\n")
     os.mkfifo(tmp_path / "file_contexts.subs")
@@ -133,7 +133,7 @@ def test_what_is_beside_a_policy_is_no_pipe_either(tmp_path: Path) -> None:
         FileContexts.load(base)
 
 
-def test_what_is_too_long_is_not_kept(tmp_path: Path) -> None:
+def test_documents_that_are_too_long_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "endless"
     with path.open("wb") as file:
         file.truncate(1 << 40)

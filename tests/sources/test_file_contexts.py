@@ -119,7 +119,7 @@ def test_random_contexts_over_random_paths(seed: int, tmp_path: Path) -> None:
     assert compare(path, random_paths(rng, 1500)) > 300
 
 
-def test_the_files_beside_it(tmp_path: Path) -> None:
+def test_the_additional_files_of_a_policy(tmp_path: Path) -> None:
     path = tmp_path / "file_contexts"
     label = "system_u:object_r:%s_t:s0"
     path.write_text(f"/usr/lib/.*\t{label % 'lib'}\n/a/.*\t{label % 'a'}\n/h/.*\t{label % 'h'}\n")
@@ -146,7 +146,7 @@ def test_the_files_beside_it(tmp_path: Path) -> None:
     assert compare(path, asked) > 15
 
 
-def test_what_apply_does(tmp_path: Path) -> None:
+def test_apply_labels_a_tree(tmp_path: Path) -> None:
     text = (
         b"/.*\tsystem_u:object_r:default_t:s0\n/\tsystem_u:object_r:root_t:s0\n"
         b"/etc/.*\t--\tsystem_u:object_r:etc_t:s0\n/tmp/.*\t<<none>>\n"
@@ -196,7 +196,7 @@ def test_a_tree_that_is_mounted_below_the_root(mount_point: str | bytes, tmp_pat
 
 
 @pytest.mark.parametrize("wrong", ["", "vendor", "/a/../b", "/./a", b"/a\0"])
-def test_a_mount_point_that_is_none(wrong: str | bytes) -> None:
+def test_an_invalid_mount_point_is_refused(wrong: str | bytes) -> None:
     with pytest.raises(SpecError, match="mount_point: .* is not an absolute path"):
         FileContexts([(b"/.* label\n", "file")], mount_point=wrong)
 
@@ -220,7 +220,7 @@ def test_the_command_knows_the_mount_point(tmp_path: Path) -> None:
         command.assert_one_line(done, 2, status)
 
 
-def test_contexts_that_match_nothing_are_told() -> None:
+def test_contexts_that_match_nothing_are_reported() -> None:
     tree = Tree()
     FileContexts([(b"/nowhere/x\tlabel\n", "contexts")]).apply(tree)
     assert tree.losses == [Loss(b"/", "the file contexts of contexts matched nothing")]
@@ -256,7 +256,7 @@ def test_contexts_that_match_nothing_are_told() -> None:
         ("/" + "a" * 4096 + " label", "longer than 4095 bytes"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_line(line: str, problem: str, tmp_path: Path) -> None:
+def test_errors_name_the_line(line: str, problem: str, tmp_path: Path) -> None:
     path = tmp_path / "contexts"
     path.write_text("# x\n" + line + "\n")
     with pytest.raises(SourceError) as caught:
@@ -327,7 +327,7 @@ def test_thousands_of_contexts_over_many_entries() -> None:
     assert contexts.lookup(b"/usr/d0/f0", S_IFREG) == b"system_u:object_r:t0_t:s0"
 
 
-def test_a_deep_tree_does_not_take_for_ever() -> None:
+def test_a_deep_tree_takes_linear_time() -> None:
     """Every prefix of every path was once looked up, which is cubic in the depth."""
     tree = Tree()
     folder = tree.root

@@ -438,7 +438,7 @@ def test_a_link_of_the_same_layer_is_followed_inside_the_image(tmp_path: Path) -
     assert isinstance(tree["/lib"], Symlink)
 
 
-def test_links_in_circles_are_told(tmp_path: Path) -> None:
+def test_link_cycles_are_reported(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="a/x.*symbolic link /a to b leads through more than 40"):
         built(tmp_path, [symlink(b"a", b"b"), symlink(b"b", b"a"), file(b"a/x")])
 
@@ -458,7 +458,7 @@ def test_a_whiteout_of_a_name_as_long_as_can_be(tmp_path: Path) -> None:
         write_image(tree, bytearray())
 
 
-def test_a_mark_below_what_becomes_a_file(tmp_path: Path) -> None:
+def test_a_whiteout_below_a_path_that_becomes_a_file(tmp_path: Path) -> None:
     """umoci writes whiteouts for the content of a directory even if a file replaces it."""
     for number, layer in enumerate(
         ([file(b"d"), whiteout(b"d/x"), opaque(b"d")], [whiteout(b"d/x"), opaque(b"d"), file(b"d")])
@@ -468,7 +468,7 @@ def test_a_mark_below_what_becomes_a_file(tmp_path: Path) -> None:
         assert data(tree["/d"]) == b"x"
 
 
-def test_what_aufs_keeps_is_left_out_and_told(tmp_path: Path) -> None:
+def test_metadata_of_aufs_is_left_out_and_reported(tmp_path: Path) -> None:
     tree = built(
         tmp_path,
         [file(b"x"), directory(b".wh..wh.plnk"), file(b".wh..wh.plnk/1.2"), file(b".wh..wh.aufs")],
@@ -509,7 +509,7 @@ def test_limits_count_for_all_layers_together(tmp_path: Path) -> None:
             sources.oci(tmp_path / "layout", limits=limits)
 
 
-def test_what_is_kept_of_all_layers_counts_together(tmp_path: Path) -> None:
+def test_memory_limits_count_all_layers_together(tmp_path: Path) -> None:
     links = [[symlink(b"%d" % number, b"t" * 90)] for number in range(5)]
     long = b"d/" * 40
     marks = [[file(long + b"a")], *([whiteout(long + b"%d" % number)] for number in range(5))]
@@ -525,7 +525,7 @@ def test_what_is_kept_of_all_layers_counts_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("outer", ["", "zstd"])
-def test_layers_have_one_ratio(outer: str, tmp_path: Path) -> None:
+def test_one_ratio_limits_all_layers(outer: str, tmp_path: Path) -> None:
     """Each of two layers unpacks to 0.6 GiB of zeros, inside a compressed archive or not."""
     size = 600 << 20
     layout = Layout(tmp_path / "layout")
@@ -566,7 +566,7 @@ def test_layers_have_one_ratio(outer: str, tmp_path: Path) -> None:
     assert caught.value.limit == "ratio"
 
 
-def test_what_was_lost_and_then_replaced_is_no_loss(tmp_path: Path) -> None:
+def test_a_loss_that_is_replaced_later_is_removed(tmp_path: Path) -> None:
     odd = RegularFile(BytesContent(b""), xattrs={b"odd.name": b"x"})
     tree = built(tmp_path, [Entry(b"a", odd), Entry(b"b", odd), Entry(b"d/c", odd)])
     lost = {loss.path for loss in tree.losses}
@@ -580,7 +580,7 @@ def test_what_was_lost_and_then_replaced_is_no_loss(tmp_path: Path) -> None:
     assert {loss.path for loss in tree.losses} == {b"/b"}
 
 
-def test_many_layers_with_losses_cost_their_number(tmp_path: Path) -> None:
+def test_many_layers_with_losses_take_linear_time(tmp_path: Path) -> None:
     def reading(count: int) -> Callable[[], object]:
         folder = tmp_path / f"{count}-{len(list(tmp_path.iterdir()))}"
         layout = Layout(folder)
@@ -596,7 +596,7 @@ def test_many_layers_with_losses_cost_their_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
-def test_bytes_after_a_compressed_layer_are_told(tmp_path: Path, compression: str) -> None:
+def test_bytes_after_a_compressed_layer_are_reported(tmp_path: Path, compression: str) -> None:
     layout = Layout(tmp_path / "layout")
     tar = layer_tar([file(b"f")])
     with pytest.MonkeyPatch.context() as patch:

@@ -69,7 +69,7 @@ def test_the_example_of_its_usage(make_image: MakeImage) -> None:
     make_image(tree)
 
 
-def test_a_count_of_one_gives_no_number() -> None:
+def test_a_count_of_one_adds_no_number_to_the_name() -> None:
     tree = apply(b"/a c 600 1 2 4 5 7 1 1\n/b p\n/c c 644 0 0 1 - - - -", Tree())
     assert sorted(tree.root.children) == [b"a", b"b", b"c"]
     first, second = tree["/a"], tree["/b"]
@@ -157,7 +157,7 @@ def test_paths_go_through_links(line: str, place: str, kind: type[Node]) -> None
     assert isinstance(tree["/bin"], Symlink)
 
 
-def test_a_link_itself_and_not_what_it_leads_to() -> None:
+def test_a_rule_for_a_link_does_not_change_its_target() -> None:
     tree = apply(b"/bin r 700 1 2", merged_usr())
     assert (tree["/bin"].uid, tree["/bin"].mode) == (1, 0o777)
     assert tree["/usr/bin"].uid == 0
@@ -180,7 +180,7 @@ def test_a_link_itself_and_not_what_it_leads_to() -> None:
         ("/bin p 755 0 0", "/bin exists with another type"),
     ],
 )
-def test_what_leads_nowhere_is_an_error(line: str, problem: str) -> None:
+def test_a_dangling_path_is_an_error(line: str, problem: str) -> None:
     with pytest.raises(SourceError, match=f"line 1: .*{problem}"):
         apply(line.encode(), merged_usr())
 
@@ -287,7 +287,7 @@ def test_capabilities(make_image: MakeImage) -> None:
         ("|flags x", "not |xattr and one word"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_line(line: str, problem: str) -> None:
+def test_errors_name_the_line(line: str, problem: str) -> None:
     tree = Tree()
     tree.file("/f", b"")
     with pytest.raises(SourceError) as caught:

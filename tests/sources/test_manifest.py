@@ -110,14 +110,14 @@ class TestWhatBsdtarWrites:
         assert tree["/sub/f"] is tree["/sub/deep/other"]
         assert image(tree) == image(sources.directory(folder, xattrs=False))
 
-    def test_without_inode_numbers_links_are_told_of(self, folder: Path, tmp_path: Path) -> None:
+    def test_missing_link_information_is_reported(self, folder: Path, tmp_path: Path) -> None:
         listing = tmp_path / "x.mtree"
         run(["bsdtar", "-cf", listing, "--format=mtree", "-C", folder, "."])
         tree = sources.manifest(listing, root=folder)
         assert [loss.path for loss in tree.losses] == [b"/sub/f", b"/sub/deep/other"]
         assert "has 2 names and no inode=" in tree.losses[0].what
 
-    def test_its_other_forms_say_the_same(self, folder: Path, tmp_path: Path) -> None:
+    def test_other_forms_of_mtree_are_equivalent(self, folder: Path, tmp_path: Path) -> None:
         """With /set, and with indented lines continued by a backslash."""
         expected = image(sources.directory(folder, xattrs=False))
         for options in ("all,use-set", "all,indent", "all,use-set,indent", "all,!uname,!gname"):
@@ -158,7 +158,7 @@ class TestWhatNetbsdWrites:
         assert tree.losses == []
         assert image(tree) == image(sources.directory(folder, xattrs=False))
 
-    def test_what_it_reads_it_writes_alike(self) -> None:
+    def test_a_rewritten_specification_has_the_same_digest(self) -> None:
         """Symbolic modes, full and relative paths: compared by its own specification digest."""
         text = (
             ". type=dir mode=u=rwx,go=rx\nsub type=dir mode=01777\n"
@@ -245,7 +245,7 @@ class TestGrowsWithItsLength:
         assert cpu_seconds(work) < 2
         assert len(tree.root.children) == 3000
 
-    def test_what_is_unknown_is_counted(self) -> None:
+    def test_unknown_keywords_are_counted(self) -> None:
         tree = read(
             "#mtree\n/set type=fifo k=1 tags=ext4writer.x:1\na\nb k=2\n/unset k\nc k=3\n"
             "/set k=4 all=5\nd tags=other\n/set k=5\ne\n/unset all\nf type=fifo\n"
@@ -257,7 +257,7 @@ class TestGrowsWithItsLength:
             (b"/d", f"the keyword all {unknown} (1 more entries)"),
         ]
 
-    def test_a_long_name_of_content_is_refused_at_once(self, tmp_path: Path) -> None:
+    def test_a_long_content_name_is_refused_immediately(self, tmp_path: Path) -> None:
         for name in (b"a/" * 400_000 + b"x", b"n" * 5000):
             with pytest.raises(SourceError, match="4095 is the most") as caught:
                 sources.manifest(b"#mtree\nf type=file contents=" + name + b"\n", root=tmp_path)
@@ -366,7 +366,7 @@ class TestMtree:
         with pytest.raises(SourceError, match="line 1: /: belongs to the group b'wheel'"):
             read(text, users=NAMES)
 
-    def test_what_is_not_kept_is_told_once(self) -> None:
+    def test_ignored_keywords_are_reported_once(self) -> None:
         entries = "".join(f"./{n} type=fifo what=x flags=uchg,nodump\n" for n in range(5))
         tree = read(". type=dir\n" + entries)
         assert tree.losses == [
@@ -418,7 +418,7 @@ class TestMtree:
             ("x" * 300 + " type=fifo", "its name has 300 bytes"),
         ],
     )
-    def test_what_is_wrong_is_named_with_its_line(self, text: str, problem: str) -> None:
+    def test_errors_name_the_line(self, text: str, problem: str) -> None:
         with pytest.raises(SourceError) as caught:
             read(text, format="mtree")
         assert problem in str(caught.value)
@@ -452,7 +452,7 @@ class TestDigests:
             ext4writer.write_image(tree, bytearray())
         ext4writer.write_image(read(text, root=tmp_path, verify=False), bytearray())
 
-    def test_what_is_skipped_counts(self, tmp_path: Path) -> None:
+    def test_holes_are_part_of_the_digest(self, tmp_path: Path) -> None:
         """The writer does not read known holes."""
         data = b"a" * 5000 + bytes(1 << 20) + b"b" * 5000 + bytes(3 << 20)
         (tmp_path / "f").write_bytes(data)
@@ -464,7 +464,7 @@ class TestDigests:
         with pytest.raises(SourceChangedError, match="sha512"):
             ext4writer.write_image(read(f"./f type=file sha512={bad}", root=tmp_path), bytearray())
 
-    def test_an_empty_file_is_checked_at_once(self) -> None:
+    def test_the_digest_of_an_empty_file_is_checked_immediately(self) -> None:
         with pytest.raises(SourceError, match="/f: has the md5 d41d8"):
             read("./f type=file size=0 md5=00000000000000000000000000000000")
 
@@ -547,7 +547,7 @@ class TestDump:
             ("/a 0 10644 1 0 0 0 0.x - - -", "is not seconds"),
         ],
     )
-    def test_what_is_wrong_is_named_with_its_line(self, line: str, problem: str) -> None:
+    def test_errors_name_the_line(self, line: str, problem: str) -> None:
         with pytest.raises(SourceError) as caught:
             read(DUMP_ROOT + line + "\n")
         assert problem in str(caught.value)

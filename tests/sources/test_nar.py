@@ -105,7 +105,7 @@ def _directory(children: dict[bytes, Node]) -> Directory:
 
 @given(root=_directories(nodes()))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_any_tree_has_the_archive_that_nix_makes(root: Directory) -> None:
+def test_any_tree_has_the_same_archive_as_with_nix(root: Directory) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "folder")
         materialise(Tree(root), folder)
@@ -163,7 +163,7 @@ def as_directory(node: Node) -> Directory:
     return node
 
 
-def test_what_we_write_is_what_nix_restores(tmp_path: Path) -> None:
+def test_nix_restores_what_we_write(tmp_path: Path) -> None:
     root = Directory()
     root.children = {
         b"\xff\n": RegularFile(BytesContent(b"odd"), 0o555),
@@ -258,7 +258,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_no_archive_is_refused(case: str, tmp_path: Path) -> None:
+def test_files_that_are_not_archives_are_refused(case: str, tmp_path: Path) -> None:
     make, word = BAD[case]
     archive = tmp_path / "archive.nar"
     archive.write_bytes(make())
@@ -320,7 +320,7 @@ def test_random_bytes_are_refused(data: bytes) -> None:
         read(START + data[:100] + data[::-1] + b"\1")
 
 
-def test_a_file_that_is_missing_or_none(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_directory_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="missing"):
         sources.nar(tmp_path / "missing")
     with pytest.raises(SourceError, match="not a regular file"):

@@ -62,7 +62,7 @@ def read(layout: Layout, reference: str | None = None, **options: Any) -> set[by
     return names(sources.oci(layout.folder, reference, **options))
 
 
-def test_what_an_image_says_of_itself(layout: Layout) -> None:
+def test_metadata_of_an_image(layout: Layout) -> None:
     tars = [tar("low"), tar("high")]
     blob = layout.image(tars, config=CONFIG, architecture="arm64")
     layout.index([blob.named("release")])
@@ -282,7 +282,7 @@ def test_the_platform_does_not_depend_on_the_machine(layout: Layout) -> None:
         read(layout, platform="linux/amd64")
 
 
-def test_what_builders_attach_is_no_image(layout: Layout) -> None:
+def test_attestations_of_builders_are_not_images(layout: Layout) -> None:
     image = layout.image([tar("x")]).on("linux", "arm64")
     note = layout.image([tar("note")]).on("unknown", "unknown")
     note = Blob(
@@ -441,7 +441,7 @@ def test_references_of_docker_archives_as_skopeo_takes_them(reference: str, tmp_
         assert json.loads(judge.stdout)["config"]["User"] == found
 
 
-def test_what_an_archive_holds_is_listed(tmp_path: Path) -> None:
+def test_the_images_in_an_archive_are_listed(tmp_path: Path) -> None:
     path = tmp_path / "saved.tar"
     saved_images(path, [(None, "a"), (["b:1"], "b"), (None, "c")])
     with pytest.raises(ArchiveError) as caught:
@@ -522,7 +522,7 @@ def test_links_out_of_the_archive_lead_nowhere(target: bytes, tmp_path: Path) ->
         (lambda files: files.pop(f"{0:064x}/layer.tar"), "is missing"),
     ],
 )
-def test_docker_archives_that_are_none(
+def test_invalid_docker_archives_are_refused(
     change: Callable[[dict[str, bytes]], None], words: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "saved.tar"
@@ -548,7 +548,7 @@ def test_a_configuration_that_was_changed(tmp_path: Path) -> None:
 # -- what is refused -----------------------------------------------------------------------------
 
 
-def test_what_is_no_layout(layout: Layout, tmp_path: Path) -> None:
+def test_folders_that_are_not_layouts_are_refused(layout: Layout, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="No such file"):
         sources.oci(tmp_path / "nowhere")
     with pytest.raises(ArchiveError, match="holds no image"):
@@ -636,7 +636,7 @@ def test_sha512(layout: Layout) -> None:
         None,
     ],
 )
-def test_digests_that_are_none(layout: Layout, digest: Any) -> None:
+def test_invalid_digests_are_refused(layout: Layout, digest: Any) -> None:
     image = layout.image([tar("x")])
     layout.index([Blob(image.data, image.media_type, {"digest": digest})])
     with pytest.raises(ArchiveError, match=r"index\.json.*(not a digest|wrong type)"):
@@ -644,7 +644,7 @@ def test_digests_that_are_none(layout: Layout, digest: Any) -> None:
 
 
 @pytest.mark.parametrize("size", [-1, True, 1.5, "5", None, 1 << 200])
-def test_sizes_that_are_none(layout: Layout, size: Any) -> None:
+def test_invalid_sizes_are_refused(layout: Layout, size: Any) -> None:
     image = layout.image([tar("x")])
     layout.index([Blob(image.data, image.media_type, {"size": size})])
     with pytest.raises(ArchiveError, match=r"size|wrong type|its descriptor says"):
@@ -671,7 +671,7 @@ def test_sizes_that_are_none(layout: Layout, size: Any) -> None:
         b'{"a": "' + b"x" * (8 << 20) + b'"}',
     ],
 )
-def test_an_index_that_is_none(layout: Layout, text: bytes) -> None:
+def test_an_invalid_index_is_refused(layout: Layout, text: bytes) -> None:
     (layout.folder / "index.json").write_bytes(text)
     with pytest.raises(ArchiveError, match=r"layout: (index\.json: |holds no image)"):
         read(layout)
@@ -690,7 +690,7 @@ def test_a_document_of_two_kinds(layout: Layout) -> None:
         read(layout)
 
 
-def test_indexes_in_each_other(layout: Layout) -> None:
+def test_nested_indexes(layout: Layout) -> None:
     blob = layout.image([tar("x")])
     for _ in range(14):
         blob = layout.nested([blob, blob, blob])
@@ -716,7 +716,9 @@ def test_indexes_in_each_other(layout: Layout) -> None:
         ({"config": {"User": 0}}, "'User' is of the wrong type"),
     ],
 )
-def test_a_configuration_that_is_none(layout: Layout, change: dict[str, Any], words: str) -> None:
+def test_an_invalid_image_configuration_is_refused(
+    layout: Layout, change: dict[str, Any], words: str
+) -> None:
     config = {"os": "linux", "rootfs": {"diff_ids": [sha256(tar("x"))]}, **change}
     manifest = {
         "schemaVersion": 2,

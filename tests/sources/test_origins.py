@@ -293,7 +293,9 @@ def blobs(layout: Path) -> list[bytes]:
 
 
 @pytest.mark.root
-def test_the_command_makes_one_image_of_all(folders: list[Path], tmp_path: Path) -> None:
+def test_the_command_builds_one_image_from_every_origin(
+    folders: list[Path], tmp_path: Path
+) -> None:
     layout = Layout(tmp_path / "layout")
     tars = stack_of([earlier(), sample()], random.Random(6))
     layout.index([layout.image(tars, ["zstd", "gzip"]).named("v1")])

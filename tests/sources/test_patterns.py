@@ -197,7 +197,7 @@ def test_a_selection_travels_to_other_processes() -> None:
 
 
 @pytest.mark.parametrize("glob", ["[z-a]", "a[b-a]"])
-def test_a_range_that_is_none(glob: str) -> None:
+def test_an_invalid_range_is_refused(glob: str) -> None:
     with pytest.raises(SpecError, match="is not a range"):
         matcher([glob])
 
@@ -256,7 +256,7 @@ def test_a_set_is_written_as_it_is(choice: int) -> None:
 @pytest.mark.parametrize(
     "inside", ["[a", "+--b", "+--", "a&&b", "a||b", "a~~b", "[:alpha:]", "\\w&&a", "a-\\x7a"]
 )
-def test_nothing_prints_a_warning_of_python(inside: str) -> None:
+def test_no_pattern_causes_a_python_warning(inside: str) -> None:
     """Python's ``re`` warns about these sets: later versions may interpret them differently."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -307,7 +307,7 @@ EVERYWHERE = pytest.mark.parametrize("use", [exclude, exclude_by_filter, give, l
 
 @EVERYWHERE
 @pytest.mark.parametrize("form", ["*x%d", "*%d*x", "f*%dx", "**f*%dx", "f%04d*"])
-def test_many_patterns_cost_their_number(use: Use, form: str) -> None:
+def test_many_patterns_take_linear_time(use: Use, form: str) -> None:
     names = [b"f%04d" % number for number in range(200)]
 
     def using(count: int) -> Callable[[], object]:
@@ -328,7 +328,7 @@ def test_many_patterns_cost_their_number(use: Use, form: str) -> None:
         "*?" * 90,
     ],
 )
-def test_no_pattern_goes_back_again_and_again(use: Use, pattern: str) -> None:
+def test_no_pattern_backtracks(use: Use, pattern: str) -> None:
     tree = flat([b"a" * length for length in range(150, 250)])
     if use is label:
         pattern = pattern.replace("*" * 300, "*")
@@ -338,7 +338,7 @@ def test_no_pattern_goes_back_again_and_again(use: Use, pattern: str) -> None:
 @pytest.mark.parametrize(
     "expression", ["(a|a)*b", "(a*)*b", "(a?){200}b", "((a+)+)+b", "(.*.*)*b", "(a|aa)+(a|aa)+b"]
 )
-def test_no_policy_goes_back_again_and_again(expression: str) -> None:
+def test_no_selinux_policy_backtracks(expression: str) -> None:
     contexts = FileContexts([(f"/{expression} u:o:t\n".encode(), "file")])
 
     def work() -> None:
@@ -352,12 +352,12 @@ def test_no_policy_goes_back_again_and_again(expression: str) -> None:
 @pytest.mark.parametrize(
     "expression", ["(a|a)*(?=b)b", "(?>a*)*b", "(a|a)*+b", r"(a*)*\bb", "((a+)+^)*b"]
 )
-def test_what_could_go_back_for_ever_is_refused(expression: str) -> None:
+def test_patterns_with_unbounded_backtracking_are_refused(expression: str) -> None:
     with pytest.raises(SourceError, match="file: line 2: .* could be tried in more than"):
         FileContexts([(f"# x\n/{expression} u:o:t\n".encode(), "file")])
 
 
-def test_what_goes_back_a_little_has_a_bound() -> None:
+def test_limited_backtracking_is_bounded() -> None:
     contexts = FileContexts([(rb"/.*(?!x)a.*(?=b).*.*c u:o:t", "file")])
     assert contexts.lookup(b"/qabc", S_IFREG) == b"u:o:t"
     assert contexts.lookup(b"/qxbc", S_IFREG) is None
@@ -365,7 +365,7 @@ def test_what_goes_back_a_little_has_a_bound() -> None:
         contexts.lookup(b"/" + b"a" * 3000, S_IFREG)
 
 
-def test_one_automaton_forgets_before_it_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_automaton_drops_states_before_it_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """The states of such an expression are all sets of its positions."""
     monkeypatch.setattr(automaton, "STATES_BYTES", 1 << 20)
     builder = Builder()
@@ -400,7 +400,7 @@ def test_the_last_substitution_that_fits_counts(
         assert substitutes.path(path) == expected
 
 
-def test_many_substitutions_cost_their_number() -> None:
+def test_many_substitutions_take_linear_time() -> None:
     def looking(count: int) -> Callable[[], object]:
         pairs = [(b"/d%d/e" % number, b"/x") for number in range(count)]
         paths = [b"/d%d/f/g" % number for number in range(count)]
@@ -415,7 +415,7 @@ def test_many_substitutions_cost_their_number() -> None:
     assert_linear(looking, 3000)
 
 
-def test_long_modes_cost_their_length() -> None:
+def test_long_modes_take_linear_time() -> None:
     def changing(count: int) -> Callable[[], object]:
         tree = flat([b"f%d" % number for number in range(count)])
         mode = ("u" * 50 + "+r" * 20 + ",g=u,a-x,")[:100].rstrip(",")

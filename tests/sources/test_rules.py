@@ -139,7 +139,7 @@ class TestSet:
         assert tree["/c"].xattrs is shared
         assert tree["/a"].xattrs is tree["/b"].xattrs
 
-    def test_what_matches_nothing_is_told(self) -> None:
+    def test_rules_that_match_nothing_are_reported(self) -> None:
         tree = tree_of("f")
         rules: list[Rule] = [set_rule("nowhere: uid=0", "--set 'nowhere: uid=0'")]
         rules += [set_rule("f: type=d uid=0"), *set_rules(b"\n# x\nf: uid=1\ng: uid=2\n", "file")]
@@ -180,7 +180,7 @@ class TestSet:
             ("//: uid=1", "is empty"),
         ],
     )
-    def test_what_is_wrong(self, text: str, problem: str) -> None:
+    def test_invalid_values_are_refused(self, text: str, problem: str) -> None:
         with pytest.raises(SpecError) as caught:
             set_rule(text)
         assert caught.value.option == "set"
@@ -327,13 +327,13 @@ class TestSelection:
             if path != b"/" and selection.prunes(path[1:], os.path.basename(path)):
                 assert os.fsdecode(path) not in left
 
-    def test_losses_go_with_what_is_left_out(self) -> None:
+    def test_losses_of_excluded_paths_are_removed(self) -> None:
         tree = tree_of("a/b", "c")
         tree.losses = [Loss(b"/a/b", "x"), Loss(b"/c", "y"), Loss(b"/", "z")]
         apply_rules(tree, [Selection([(True, "a")])])
         assert tree.losses == [Loss(b"/c", "y"), Loss(b"/", "z")]
 
-    def test_what_matches_nothing_is_told(self) -> None:
+    def test_rules_that_match_nothing_are_reported(self) -> None:
         tree = tree_of("a")
         apply_rules(tree, [Selection([(True, "x*"), (False, "/y"), (True, "a")])])
         assert whats(tree) == [

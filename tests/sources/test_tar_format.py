@@ -231,7 +231,7 @@ class TestHeader:
         assert [path for path, _ in made.walk()] == [b"/", b"/folder", b"/folder/file"]
         assert made["/folder"].mode == 0o700
 
-    def test_the_size_of_what_has_no_data_means_nothing(self) -> None:
+    def test_the_size_of_a_member_without_data_is_ignored(self) -> None:
         made = tree(
             member(b"file", b"data"),
             header(name=b"folder", typeflag=b"5", size=10_000),
@@ -442,7 +442,7 @@ class TestXattrs:
             ),
         }
 
-    def test_a_list_that_says_what_the_mode_says(self) -> None:
+    def test_an_access_list_equal_to_the_mode_is_dropped(self) -> None:
         made = tree(pax({b"SCHILY.acl.access": b"user::rw-,group::r--,other::r--"}), member(b"f"))
         assert made["/f"].xattrs is None
         assert made.losses == []
@@ -461,7 +461,9 @@ class TestXattrs:
             ({b"SCHILY.xattr.com.apple.quarantine": b"x"}, "com.apple.quarantine belongs to"),
         ],
     )
-    def test_what_cannot_be_kept_is_a_loss(self, records: dict[bytes, bytes], problem: str) -> None:
+    def test_attributes_that_cannot_be_kept_are_losses(
+        self, records: dict[bytes, bytes], problem: str
+    ) -> None:
         made = tree(pax({b"SCHILY.xattr.user.kept": b"1", **records}), member(b"f"))
         assert made["/f"].xattrs == {b"user.kept": b"1"}
         [loss] = made.losses
@@ -571,7 +573,7 @@ class TestHoles:
                 assert bytes(view[:count]) == expected[start : start + length]
         reader.close()
 
-    def test_what_is_out_of_order(self, form: str) -> None:
+    def test_sparse_maps_out_of_order(self, form: str) -> None:
         for pairs in (
             [(100, 10), (50, 10)],
             [(0, 20), (10, 20)],
@@ -656,7 +658,7 @@ class TestMalformedMaps:
 
 
 class TestUnknownRecords:
-    def test_each_keyword_is_told_once(self) -> None:
+    def test_each_unknown_keyword_is_reported_once(self) -> None:
         made = tree(
             pax({b"SUN.holesdata": b"0 5", b"comment": b"x", b"hdrcharset": b"BINARY"}),
             member(b"a"),
@@ -670,7 +672,7 @@ class TestUnknownRecords:
             for keyword in ("SUN.holesdata", "VENDOR.x\\x0a", "VENDOR.global")
         ]
 
-    def test_keywords_without_end_are_not_all_told(self) -> None:
+    def test_not_all_of_endless_keywords_are_reported(self) -> None:
         parts = []
         for number in range(200):
             parts += [pax({b"VENDOR.%d" % number: b"1"}), member(b"f")]
@@ -695,7 +697,7 @@ class TestEnd:
         assert sources.tar(io.BytesIO(member(b"f") + bytes(512))).losses == []
 
     @pytest.mark.parametrize("gap", [0, 512, 5000])
-    def test_what_follows_the_end_mark(self, gap: int, tmp_path: Path) -> None:
+    def test_bytes_after_the_end_mark(self, gap: int, tmp_path: Path) -> None:
         data = archive(member(b"f")) + bytes(gap) + b"garbage" + bytes(100)
         (tmp_path / "archive").write_bytes(data)
         for source in (tmp_path / "archive", io.BytesIO(data)):

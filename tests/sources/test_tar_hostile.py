@@ -103,7 +103,7 @@ class TestLimits:
             sources.tar(data)
         assert caught.value.limit == "ratio"
 
-    def test_a_size_that_is_not_there_takes_no_memory(self) -> None:
+    def test_a_size_beyond_the_data_takes_no_memory(self) -> None:
         limits = Limits(memory_bytes=1 << 62, content_bytes=1 << 62)
         with pytest.raises(ArchiveError, match="is cut short in the 1152921504606846976 bytes"):
             tree(header(name=b"f", size=base256(1 << 60, 12)), limits=limits)
@@ -127,7 +127,7 @@ class TestAbundance:
         assert node.content.data == b"new"
         assert [path for path, _ in made.walk()] == [b"/", b"/a", b"/a/same"]
 
-    def test_links_that_all_wait(self) -> None:
+    def test_many_pending_hard_links(self) -> None:
         parts = [link(b"%d" % number, b"target") for number in range(10_000)]
         made = tree(*parts, member(b"target"))
         assert len(set(made.root.children.values())) == 1
@@ -161,7 +161,7 @@ class TestAbundance:
             tree(*parts)
 
     @pytest.mark.parametrize("keyword", [b"SCHILY.xattr.odd.", b"SCHILY.acl.ace", b"RHT.odd"])
-    def test_what_a_global_header_loses_is_told_once(self, keyword: bytes) -> None:
+    def test_losses_of_a_global_header_are_reported_once(self, keyword: bytes) -> None:
         records = {keyword + b"%d" % number * (keyword[-1:] == b"."): b"v" for number in range(9)}
         made = tree(pax(records, b"g"), *[member(b"%d" % number) for number in range(50)])
         known = len(records) if keyword != b"RHT.odd" else 0
@@ -288,7 +288,7 @@ class TestDamage:
         assert (error.offset, error.member) == (2 * BLOCK, None)
         assert str(error) == ("(stream): at byte 1024: its extended header has no length at byte 0")
 
-    def test_what_the_error_shows_is_one_short_line(self) -> None:
+    def test_the_error_is_one_short_line(self) -> None:
         with pytest.raises(ArchiveError) as caught:
             tree(pax({b"path": b"\n\x1b[31m" + b"n" * 5000 + b"/../x"}), member(b"x"))
         assert len(str(caught.value)) < 1000
@@ -404,7 +404,7 @@ FUZZ = settings(
 
 @settings(FUZZ, max_examples=250)
 @given(st.lists(parts(), max_size=12), st.binary(max_size=600))
-def test_members_by_chance(
+def test_random_members(
     tmp_path_factory: pytest.TempPathFactory, some: list[bytes], tail: bytes
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "tar-by-chance"
@@ -414,7 +414,7 @@ def test_members_by_chance(
 
 @settings(FUZZ, max_examples=300)
 @given(st.data())
-def test_bytes_by_chance(data: st.DataObject) -> None:
+def test_random_bytes_in_an_archive(data: st.DataObject) -> None:
     """Bytes of the archive of everything are replaced, removed or inserted; checksums are fixed."""
     mutated = bytearray(ALL)
     for _ in range(data.draw(st.integers(1, 6))):
@@ -440,7 +440,7 @@ def test_bytes_by_chance(data: st.DataObject) -> None:
 
 @settings(FUZZ, max_examples=100)
 @given(st.binary(max_size=200), st.sampled_from(["gzip", "zstd"]))
-def test_compressed_bytes_by_chance(raw: bytes, name: str) -> None:
+def test_random_bytes_in_a_compressed_archive(raw: bytes, name: str) -> None:
     pack = gzip.compress if name == "gzip" else zstandard.compress
     good = pack(ALL)
     read(good[: len(raw)] + raw)

@@ -154,7 +154,7 @@ class TestInputs:
         data = PACKED[name]
         check(sources.tar(CallableContent(lambda: io.BytesIO(data), len(data), b"it")))
 
-    def test_what_comes_before_the_spool_stays(self, name: str, spool: BinaryIO) -> None:
+    def test_bytes_before_the_spool_are_kept(self, name: str, spool: BinaryIO) -> None:
         spool.write(b"before")
         check(sources.tar(io.BytesIO(PACKED[name]), spool=spool))
         spool.seek(0)
@@ -183,7 +183,7 @@ class TestSlices:
         path.unlink()
         check(tree)
 
-    def test_it_is_not_kept_open_without_need(self, tmp_path: Path) -> None:
+    def test_an_archive_is_not_kept_open_needlessly(self, tmp_path: Path) -> None:
         path = tmp_path / "archive"
         path.write_bytes(PLAIN)
         before = len(os.listdir("/proc/self/fd"))
@@ -192,7 +192,7 @@ class TestSlices:
         del tree
         assert len(os.listdir("/proc/self/fd")) == before
 
-    def test_one_that_becomes_shorter(self, tmp_path: Path) -> None:
+    def test_an_archive_that_becomes_shorter(self, tmp_path: Path) -> None:
         path = tmp_path / "archive"
         path.write_bytes(PLAIN)
         tree = sources.tar(path)
@@ -203,7 +203,7 @@ class TestSlices:
             content(tree, "/small/7")
         assert not (tmp_path / "image").exists()
 
-    def test_one_that_grows(self, tmp_path: Path) -> None:
+    def test_an_archive_that_grows(self, tmp_path: Path) -> None:
         path = tmp_path / "archive"
         path.write_bytes(PLAIN)
         tree = sources.tar(path)
@@ -228,7 +228,7 @@ class TestSlices:
 
 class TestCompressed:
     @compressed
-    def test_streams_one_behind_the_other(self, name: str) -> None:
+    def test_concatenated_streams(self, name: str) -> None:
         pack = COMPRESSIONS[name]
         cuts = [0, 1, 1000, 1000, 200_000, len(PLAIN)]
         pieces = [pack(PLAIN[start:end]) for start, end in itertools.pairwise(cuts)]
@@ -242,11 +242,11 @@ class TestCompressed:
         assert content(tree, "/f") == b"1"
 
     @compressed
-    def test_zeros_behind_it(self, name: str) -> None:
+    def test_zeros_after_the_stream(self, name: str) -> None:
         check(sources.tar(io.BytesIO(PACKED[name] + bytes(100_000))))
 
     @compressed
-    def test_garbage_behind_it(self, name: str) -> None:
+    def test_garbage_after_the_stream(self, name: str) -> None:
         """As after a plain archive, it is skipped and reported."""
         for zeros, rest, size in (
             (0, b"garbage at the end", 18),
@@ -267,7 +267,7 @@ class TestCompressed:
                 check(tree)
 
     @compressed
-    def test_what_begins_another_stream_and_is_none(self, name: str) -> None:
+    def test_an_invalid_second_stream_is_an_error(self, name: str) -> None:
         with pytest.raises(ArchiveError, match=f"its {name} data is (cut short|damaged)"):
             sources.tar(io.BytesIO(PACKED[name] + PACKED[name][:30]))
 
@@ -352,7 +352,7 @@ class TestCompressed:
             (b"hsqs", "SquashFS"),
         ],
     )
-    def test_what_is_something_else_is_told(self, magic: bytes, name: str) -> None:
+    def test_files_of_other_formats_are_identified(self, magic: bytes, name: str) -> None:
         with pytest.raises(ArchiveError, match=f"is {name} data; tar is read"):
             sources.tar(io.BytesIO(magic + bytes(2000)))
 

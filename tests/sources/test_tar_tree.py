@@ -47,7 +47,7 @@ class TestParents:
             node = made[path]
             assert (node.mode, node.uid, node.gid, node.mtime_ns) == (0o755, 0, 0, 0)
 
-    def test_with_attributes_as_asked(self) -> None:
+    def test_implied_parents_have_the_requested_attributes(self) -> None:
         parents = {"mode": 0o700, "uid": 7, "gid": 8, "mtime_ns": 9, "xattrs": {b"user.x": b"1"}}
         made = tree(directory(b"a/b", uid=1), member(b"a/b/c"), parents=parents)
         for path in ("/", "/a"):
@@ -111,7 +111,7 @@ class TestTheLastOneWins:
         assert names(made) == ["/", "/d", "/d/f"]
         assert made["/d"].uid == 2
 
-    def test_what_replaces_a_directory_replaces_all_below(self) -> None:
+    def test_replacing_a_directory_removes_everything_below(self) -> None:
         for other in ("file", "symlink", "fifo"):
             made = tree(member(b"x/a/b", b"1"), member(b"x/c"), KINDS[other])
             assert names(made) == ["/", "/x"]
@@ -124,7 +124,7 @@ class TestTheLastOneWins:
         assert names(made) == ["/", "/x", "/x/a", "/x/a/c"]
 
     @pytest.mark.parametrize("kind", ["file", "symlink", "fifo", "link"])
-    def test_nothing_lies_below_what_is_no_directory(self, kind: str) -> None:
+    def test_nothing_can_be_below_a_file(self, kind: str) -> None:
         why = "but /to, reached through the symbolic link /x to to, does not exist"
         if kind != "symlink":
             why = "which an earlier member"
@@ -132,7 +132,7 @@ class TestTheLastOneWins:
             with pytest.raises(ArchiveError, match=rf"x/f.* is below x, {why}"):
                 tree(member(b"other"), KINDS[kind], member(below))
 
-    def test_not_even_below_a_link_that_waits(self) -> None:
+    def test_nothing_can_be_below_a_pending_link(self) -> None:
         with pytest.raises(ArchiveError, match="is below x"):
             tree(link(b"x", b"later"), member(b"x/f"), member(b"later"))
 
@@ -161,13 +161,13 @@ class TestHardLinks:
         made = tree(member(b"f", uid=1, mode=0o600), link(b"g", b"f", uid=2, mode=0o777))
         assert (made["/g"].uid, made["/f"].uid, made["/f"].mode) == (1, 1, 0o600)
 
-    def test_what_is_replaced_lives_on_under_its_other_name(self) -> None:
+    def test_a_replaced_file_remains_under_its_other_name(self) -> None:
         made = tree(member(b"f", b"old"), link(b"g", b"f"), member(b"f", b"new"))
         assert (content(made, "/f"), content(made, "/g")) == (b"new", b"old")
         made = tree(member(b"f", b"old"), link(b"g", b"f"), member(b"g", b"new"))
         assert (content(made, "/f"), content(made, "/g")) == (b"old", b"new")
 
-    def test_a_link_before_its_target_takes_the_last(self) -> None:
+    def test_a_hard_link_before_its_target_means_the_last_member(self) -> None:
         made = tree(link(b"g", b"f"), member(b"f", b"old"), member(b"f", b"new"))
         assert made["/f"] is made["/g"]
         assert content(made, "/g") == b"new"
@@ -272,7 +272,7 @@ class TestExclude:
 
 
 class TestProgress:
-    def test_it_hears_how_far_it_is(self) -> None:
+    def test_progress_is_reported(self) -> None:
         seen: list[Progress] = []
         tree(*[member(b"%d" % number, b"12") for number in range(3000)], progress=seen.append)
         assert [(one.stage, one.entries, one.bytes_done) for one in seen] == [
@@ -282,7 +282,7 @@ class TestProgress:
         ]
 
     @pytest.mark.parametrize("from_file", [True, False])
-    def test_it_stops(self, from_file: bool, tmp_path: Path) -> None:
+    def test_cancelling_stops_the_reader(self, from_file: bool, tmp_path: Path) -> None:
         class Stop:
             def is_set(self) -> bool:
                 return True
@@ -346,7 +346,7 @@ class TestThroughLinks:
         )
         assert made["/a/g"] is made["/f"]
 
-    def test_what_is_lost_is_told_by_its_place(self) -> None:
+    def test_losses_are_reported_by_the_final_path(self) -> None:
         lost = pax({b"SCHILY.xattr.user.x": b"1", b"SCHILY.xattr.": b"2"}) + member(b"s/f")
         made = tree(directory(b"a"), symlink(b"s", b"a"), lost)
         assert {loss.path for loss in made.losses} <= {b"/a/f"}

@@ -355,7 +355,7 @@ SLIPS: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize("slip", SLIPS)
-def test_a_slip_is_one_line_that_names_it(slip: str) -> None:
+def test_a_wrong_value_is_one_line_that_names_its_argument(slip: str) -> None:
     make, words = SLIPS[slip]
     with pytest.raises(Ext4WriterError) as caught:
         make()
@@ -445,7 +445,7 @@ def test_a_tree_is_a_collection_of_paths() -> None:
     assert "/a/b" in tree and b"a//b/" in tree and "/b" not in tree
 
 
-def test_what_is_shown_of_trees_nodes_and_layouts() -> None:
+def test_reprs_of_trees_nodes_and_layouts() -> None:
     tree = Tree()
     tree.file("/a/file", b"x" * 70, parents=True, uid=5, xattrs={b"user.a": b"b"})
     tree.symlink("/link", "a")
@@ -561,7 +561,7 @@ def test_nodes_of_no_kind(node: Node, words: str) -> None:
     assert words in str(caught.value)
 
 
-def test_kinds_of_ones_own() -> None:
+def test_node_classes_of_the_caller() -> None:
     class Marked(RegularFile):
         pass
 
@@ -588,7 +588,7 @@ def test_a_root_that_is_no_directory() -> None:
 
 @pytest.mark.parametrize("name", ["mtime_ns", "atime_ns", "ctime_ns", "crtime_ns"])
 @pytest.mark.parametrize("seconds", [1_700_000_000.5, -5.0, 1_700_000_000_000.0])
-def test_seconds_are_no_nanoseconds(name: str, seconds: float) -> None:
+def test_seconds_in_place_of_nanoseconds_are_refused(name: str, seconds: float) -> None:
     """``time.time()`` returns such values, as do millisecond clocks; in nanoseconds it was 1970."""
     tree = Tree()
     with pytest.raises(TreeError, match=rf"^/f: {name}: .*; give int\(seconds \* 10\*\*9\)"):
@@ -598,7 +598,7 @@ def test_seconds_are_no_nanoseconds(name: str, seconds: float) -> None:
         plan(tree)
 
 
-def test_nanoseconds_are_no_seconds() -> None:
+def test_nanoseconds_in_place_of_seconds_are_refused() -> None:
     with pytest.raises(SpecError, match="^seconds: 1700000000000000000 would be .* give seconds"):
         filters.set_all_times(Tree(), 1_700_000_000_000_000_000)
     with pytest.raises(SpecError, match="^epoch: "):
@@ -648,7 +648,7 @@ def test_help_of_a_spec_begins_with_a_short_line_and_editors_know_all_options() 
     assert list(inspect.signature(Spec).parameters) == [each.name for each in fields(Spec)]
 
 
-def test_a_digest_that_is_none_is_named() -> None:
+def test_an_invalid_digest_is_named() -> None:
     for digest in ("a\0b", "sha257"):
         with pytest.raises(SpecError, match="^digest: "):
             manifests.write_mtree(Tree(), io.BytesIO(), unpacked=True, digest=digest)

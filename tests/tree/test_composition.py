@@ -217,7 +217,7 @@ def test_files_and_links_to_none_on_the_way_are_refused(place: str, problem: str
         small().overlay(Tree(), "/etc/../etc")
 
 
-def test_losses_follow_what_they_speak_of() -> None:
+def test_losses_of_replaced_paths_are_removed() -> None:
     lower, upper = small(), Tree(Directory(implied=True))
     lower.losses = [Loss(path, "x") for path in (b"/etc/hosts", b"/etc/gone", b"/hosts", b"/")]
     upper.add("/etc", Directory(implied=True))
@@ -276,7 +276,7 @@ def test_a_deep_tree_needs_no_stack() -> None:
 
 
 class TestFilters:
-    def test_each_node_is_asked_about_once(self) -> None:
+    def test_a_filter_is_called_once_per_node(self) -> None:
         asked: list[bytes] = []
 
         def change(path: bytes, node: Node) -> Node:
@@ -289,7 +289,7 @@ class TestFilters:
         assert asked == [b"/", b"/etc", b"/hosts", b"/lib"]
         assert tree["/hosts"].uid == 1000 and tree["/etc"].uid == 1005
 
-    def test_what_is_returned_stands_under_all_names(self) -> None:
+    def test_a_replacement_gets_all_names_of_the_node(self) -> None:
         tree = small()
         filters.apply(
             tree, lambda path, node: Symlink(b"x") if isinstance(node, RegularFile) else node
@@ -315,7 +315,7 @@ class TestFilters:
         filters.apply(tree, lambda path, node: None if path == b"/hosts" else node)
         assert "/etc/hosts" not in tree
 
-    def test_what_is_new_is_not_asked_about(self) -> None:
+    def test_filters_are_not_called_for_new_nodes(self) -> None:
         tree = small()
 
         def change(path: bytes, node: Node) -> Node:
@@ -424,7 +424,7 @@ def test_a_generator_has_the_holes_of_its_bytes(make_image: MakeImage, workers: 
 
 
 @pytest.mark.parametrize("one_shot", [False, True])
-def test_a_generator_of_another_size_is_told(one_shot: bool) -> None:
+def test_a_generator_of_the_wrong_size_is_an_error(one_shot: bool) -> None:
     for size in (99, 101, 400_000):
         tree = Tree()
         tree.file("/data", pieces(100) if one_shot else lambda: pieces(100), size=size)
@@ -432,7 +432,7 @@ def test_a_generator_of_another_size_is_told(one_shot: bool) -> None:
             write_image(tree, bytearray(), Spec())
 
 
-def test_a_generator_that_fails_is_told() -> None:
+def test_a_failing_generator_is_an_error() -> None:
     def failing() -> Iterator[bytes]:
         yield b"x"
         raise OSError(5, "broken wire")
@@ -452,7 +452,7 @@ def test_a_generator_needs_its_size() -> None:
             Tree().file("/data", content)
 
 
-def test_a_generator_without_end_is_left_early() -> None:
+def test_an_endless_generator_is_closed_early() -> None:
     tree = Tree()
     tree.file("/data", itertools.repeat(b"x"), size=1000)
     with pytest.raises(DeclaredSizeError, match="is 1000, but it holds more"):
@@ -531,7 +531,9 @@ def is_told(losses: list[Loss], path: bytes) -> bool:
 
 @settings(deadline=None, max_examples=600)
 @given(linked_trees(), linked_trees(), st.booleans())
-def test_what_was_reachable_stays_so_or_is_told(lower: Tree, upper: Tree, keep: bool) -> None:
+def test_reachable_files_stay_reachable_or_are_reported(
+    lower: Tree, upper: Tree, keep: bool
+) -> None:
     mine = {path: node for path, node in lower.walk() if not isinstance(node, Directory)}
     others = list(upper.walk())[1:]
     above = {node for _, node in others}
@@ -601,7 +603,7 @@ LOST = st.lists(
     LOST,
     st.lists(st.tuples(linked_trees(), LOST, st.sampled_from(["/", "/a", "/b/c"])), max_size=4),
 )
-def test_losses_stay_as_long_as_they_hold(
+def test_losses_stay_while_they_are_true(
     tree: Tree, lost: list[bytes], overlays: list[tuple[Tree, list[bytes], str]]
 ) -> None:
     """Losses of replaced nodes, and of a directory that gets other attributes, are removed."""
@@ -647,7 +649,7 @@ def sources_that_lose(count: int, replaces: bool) -> list[Tree]:
 
 
 @pytest.mark.parametrize("replaces", [False, True])
-def test_overlays_cost_their_number(replaces: bool) -> None:
+def test_overlays_take_linear_time(replaces: bool) -> None:
     def run(count: int) -> Callable[[], object]:
         trees = sources_that_lose(count, replaces)
 
@@ -692,7 +694,7 @@ def merged_usr() -> Tree:
         ("/var/lib/x", "/usr/lib/x"),
     ],
 )
-def test_what_lies_below_goes_where_a_link_leads(path: str, place: str, implied: bool) -> None:
+def test_entries_below_a_link_go_to_its_target(path: str, place: str, implied: bool) -> None:
     upper = Tree(Directory(implied=implied))
     above = path.rpartition("/")[0]
     upper.directory(above, parents=True)
@@ -708,7 +710,7 @@ def test_what_lies_below_goes_where_a_link_leads(path: str, place: str, implied:
 
 
 @pytest.mark.parametrize("at", ["/lib", "/lib64/", "/var/lib", "/lib/modules/x", "/var/run/a/b"])
-def test_a_place_may_lie_beyond_links(at: str) -> None:
+def test_an_overlay_path_may_pass_through_links(at: str) -> None:
     upper = Tree()
     upper.file("/m.ko", b"new")
     upper.losses.append(Loss(b"/m.ko", "not all of it"))
@@ -718,7 +720,7 @@ def test_a_place_may_lie_beyond_links(at: str) -> None:
     assert tree.losses == [Loss(place, "not all of it")]
 
 
-def test_a_stated_directory_takes_the_place_of_a_link_if_asked() -> None:
+def test_an_explicit_directory_replaces_a_link_on_request() -> None:
     for at in ("/", "/lib"):
         upper, stated = Tree(), "/lib" if at == "/" else "/"
         if at == "/":
@@ -739,7 +741,9 @@ def test_a_stated_directory_takes_the_place_of_a_link_if_asked() -> None:
 @pytest.mark.parametrize(
     ("name", "target"), [("gone", "nowhere"), ("round", "round"), ("file", "lib/libc.so")]
 )
-def test_a_link_to_no_directory_is_replaced_and_told(name: str, target: str, implied: bool) -> None:
+def test_a_link_to_no_directory_is_replaced_and_reported(
+    name: str, target: str, implied: bool
+) -> None:
     upper = Tree()
     upper.add(f"/{name}", Directory(implied=implied))
     upper.file(f"/{name}/x", b"")
@@ -749,7 +753,7 @@ def test_a_link_to_no_directory_is_replaced_and_told(name: str, target: str, imp
     assert tree.losses == [Loss(f"/{name}".encode(), what)]
 
 
-def test_what_is_replaced_by_another_kind_is_told() -> None:
+def test_replacement_by_another_kind_is_reported() -> None:
     upper = Tree()
     upper.directory("/usr")
     upper.file("/usr/lib", b"")
@@ -774,7 +778,7 @@ def test_what_is_replaced_by_another_kind_is_told() -> None:
     ]
 
 
-def test_two_files_that_links_bring_to_one_place_are_told() -> None:
+def test_two_files_that_links_lead_to_one_path_are_reported() -> None:
     upper = Tree()
     upper.directory("/lib")
     upper.directory("/usr/lib", parents=True)
@@ -789,7 +793,7 @@ def test_two_files_that_links_bring_to_one_place_are_told() -> None:
     assert tree.losses == [Loss(b"/usr/lib/new", what)]
 
 
-def test_attributes_that_a_link_keeps_away_are_told() -> None:
+def test_attributes_lost_because_of_a_link_are_reported() -> None:
     upper = Tree()
     upper.directory("/lib", mode=0o700)
     tree = merged_usr().overlay(upper)

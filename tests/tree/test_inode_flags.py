@@ -177,7 +177,9 @@ class TestImages:
             ("/", 0x40000000, "/: the inode flag casefold needs the feature casefold; add it"),
         ],
     )
-    def test_what_no_inode_may_have(self, path: str, flags: int, problem: str) -> None:
+    def test_flags_that_no_inode_may_have_are_refused(
+        self, path: str, flags: int, problem: str
+    ) -> None:
         made = Tree()
         made.file("/file", b"")
         made.symlink("/link", "file")
@@ -233,7 +235,7 @@ class TestNodes:
         assert (merged["/d"].project, merged["/d/kept"].project) == (3, 1)
         assert flags_of(merged.copy()) == flags_of(merged)
 
-    def test_a_directory_behind_a_link_says_what_it_does_not_take(self) -> None:
+    def test_a_directory_reached_through_a_link_reports_dropped_attributes(self) -> None:
         lower, upper = Tree(), Tree()
         lower.directory("/real")
         lower.symlink("/way", "real")
@@ -294,7 +296,7 @@ class TestRules:
             ("f: project=-1", "project=-1 is not a number from 0 to 4294967294"),
         ],
     )
-    def test_what_means_nothing(self, text: str, problem: str) -> None:
+    def test_meaningless_flags_are_refused(self, text: str, problem: str) -> None:
         with pytest.raises(SpecError, match=re.escape(problem)):
             set_rule(text)
 
@@ -363,7 +365,7 @@ class TestManifests:
             (b"/c", "the file flags uarch are not kept"),
         ]
 
-    def test_a_dump_has_no_field(self) -> None:
+    def test_a_dump_reports_flags_for_which_it_has_no_field(self) -> None:
         made = Tree()
         made.directory("/d", flags=NODUMP, project=3)
         losses = manifests.write_dump(made, io.BytesIO())
@@ -459,7 +461,7 @@ class TestHost:
         assert made.root.project == 9
         assert made.losses == []
 
-    def test_what_has_no_flags_gives_none(self) -> None:
+    def test_a_file_system_without_flags_gives_none(self) -> None:
         made = sources.directory("/proc/self/fdinfo", inode_flags=True, names=[])
         assert (made.root.flags, made.losses) == (0, [])
 

@@ -23,7 +23,7 @@ def below(path: bytes, top: bytes) -> bool:
 
 
 @given(st.lists(paths), st.sets(paths))
-def test_what_is_below_is_gone(where: list[bytes], gone: set[bytes]) -> None:
+def test_losses_below_a_path_are_removed(where: list[bytes], gone: set[bytes]) -> None:
     losses = [Loss(path, str(number)) for number, path in enumerate(where)]
     kept = [loss for loss in losses if not any(below(loss.path, top) for top in gone)]
     assert without_losses_below(losses, gone) == kept
@@ -38,7 +38,7 @@ def test_what_is_below_is_gone(where: list[bytes], gone: set[bytes]) -> None:
 
 @settings(max_examples=200)
 @given(st.lists(paths), st.dictionaries(paths, st.sampled_from("dif")))
-def test_what_is_covered_is_gone(where: list[bytes], upper: dict[bytes, str]) -> None:
+def test_losses_of_covered_paths_are_removed(where: list[bytes], upper: dict[bytes, str]) -> None:
     """A file covers all at and below it, a directory only itself, an implied one nothing."""
     root = Directory(implied=upper.pop(b"/", "i") == "i")
     tree = Tree(root)
@@ -75,7 +75,7 @@ def test_what_is_covered_is_gone(where: list[bytes], upper: dict[bytes, str]) ->
     ],
     ids=["filter", "selection", "remove"],
 )
-def test_deep_losses_cost_their_length(change: Callable[[Tree], object]) -> None:
+def test_deep_losses_take_linear_time(change: Callable[[Tree], object]) -> None:
     def changing(depth: int) -> Callable[[], object]:
         tree = Tree()
         tree.fifo("other")

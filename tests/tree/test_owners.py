@@ -93,7 +93,7 @@ def test_no_source_and_no_tree_brings_it(way: str) -> None:
         plan(WAYS[way](NO_ID))
 
 
-def test_numbers_that_hold_its_bytes_across_are_taken() -> None:
+def test_numbers_that_contain_its_bytes_are_accepted() -> None:
     tree = Tree()
     for number, uid in enumerate((0xFFFF0000, 0x0000FFFF, 0xFF000000, 0x00FFFFFF, LAST)):
         tree.fifo(f"/{number}", uid=uid, gid=uid)

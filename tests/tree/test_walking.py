@@ -56,7 +56,7 @@ def depth_first(top: Directory, prefix: bytes) -> list[tuple[bytes, Node]]:
 
 
 @given(trees())
-def test_it_meets_everything_in_order(tree: Tree) -> None:
+def test_the_walk_visits_everything_in_order(tree: Tree) -> None:
     expected = [(b"/", tree.root), *plainly(tree.root, b"/")]
     assert list(tree.walk()) == expected
     assert len(tree) == len(expected)
@@ -72,7 +72,7 @@ def test_it_meets_everything_in_order(tree: Tree) -> None:
 
 
 @given(trees(), st.data())
-def test_what_is_taken_out_on_the_way_is_not_met(tree: Tree, data: st.DataObject) -> None:
+def test_nodes_removed_during_the_walk_are_not_visited(tree: Tree, data: st.DataObject) -> None:
     gone: list[bytes] = []
     for prefix, directory in directories(tree.root):
         assert not any(prefix.startswith(path + b"/") for path in gone)
@@ -84,7 +84,7 @@ def test_what_is_taken_out_on_the_way_is_not_met(tree: Tree, data: st.DataObject
     assert not left & set(gone)
 
 
-def test_deep_and_wide_trees_cost_their_size() -> None:
+def test_deep_and_wide_trees_take_linear_time() -> None:
     def deep(depth: int) -> Callable[[], object]:
         tree = Tree()
         tree.directory(b"/d" * depth, parents=True)

@@ -129,7 +129,9 @@ def test_a_tree_is_planned_or_given_as_a_plan(folder: Path, layout: Layout, whol
         ext4writer.open_image(layout, Spec())
 
 
-def test_what_reads_files_reads_it(layout: Layout, whole: bytes, tmp_path: Path) -> None:
+def test_programs_for_file_objects_read_an_image(
+    layout: Layout, whole: bytes, tmp_path: Path
+) -> None:
     digest = hashlib.sha256(whole).hexdigest()
     with layout.open() as image:
         assert hashlib.file_digest(image, "sha256").hexdigest() == digest  # type: ignore[arg-type]
@@ -170,7 +172,7 @@ def test_many_threads_read_at_once(layout: Layout, whole: bytes) -> None:
     image.close()
 
 
-def test_extents_cover_the_image_and_tell_the_truth(layout: Layout, whole: bytes) -> None:
+def test_extents_cover_the_image_and_match_its_bytes(layout: Layout, whole: bytes) -> None:
     with layout.open() as image:
         extents = list(image.extents())
     position = 0
@@ -224,7 +226,7 @@ def test_a_source_that_changed_is_an_error_for_its_range(tmp_path: Path) -> None
     assert image.pread(1080, 2) == b"\x53\xef"
 
 
-def test_a_content_that_goes_only_forwards_is_opened_again() -> None:
+def test_a_sequential_content_is_reopened() -> None:
     opened = []
 
     def opener() -> io.BytesIO:

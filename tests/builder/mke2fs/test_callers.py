@@ -178,7 +178,7 @@ CALLS = {
 
 @pytest.mark.root
 @pytest.mark.parametrize("name", CALLS)
-def test_calls_as_they_stand_in_sources(
+def test_the_calls_in_the_sources_of_other_programs(
     name: str, root: Path, ours_first: str, tmp_path: Path, watch: Watch
 ) -> None:
     images = []

@@ -119,7 +119,7 @@ def test_nothing_is_announced_where_no_file_can_be_made(place: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("features", ["journal_dev", "journal_dev,metadata_csum"])
-def test_a_journal_alone_takes_the_options_that_it_has(features: str, tmp_path: Path) -> None:
+def test_a_journal_device_accepts_only_its_own_options(features: str, tmp_path: Path) -> None:
     require("mke2fs")
     seed, uuid = (f"{digit * 8}-{digit * 4}-{digit * 4}-8888-{digit * 12}" for digit in "12")
     options = (
@@ -171,7 +171,7 @@ def test_a_tree_may_be_an_archive_or_standard_input(folder: Path, tmp_path: Path
     judge(tmp_path / "two", "quick")
 
 
-def test_what_lies_around_the_file_system_stays(tmp_path: Path) -> None:
+def test_bytes_around_the_file_system_stay(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.write_bytes(b"\xaa" * (24 * MIB))
     inode = disk.stat().st_ino
@@ -184,7 +184,7 @@ def test_what_lies_around_the_file_system_stays(tmp_path: Path) -> None:
     judge(part, "quick")
 
 
-def test_a_file_grows_to_what_is_asked_for_and_keeps_what_is_after_it(tmp_path: Path) -> None:
+def test_a_file_grows_to_the_requested_size_and_is_never_cut(tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.touch()
     assert ours("-q", image, "8M").status == 0
@@ -236,14 +236,14 @@ def test_without_a_tree_no_two_have_the_same_identity(tmp_path: Path) -> None:
         ("12345678-1234-5678-1234-56789ABCDEF0", "12345678-1234-5678-1234-56789abcdef0"),
     ],
 )
-def test_the_uuid_is_what_is_given(given: str, shown: str, tmp_path: Path, watch: Watch) -> None:
+def test_a_given_uuid_is_used(given: str, shown: str, tmp_path: Path, watch: Watch) -> None:
     watch.damaged(tmp_path / "image")  # e2fsck generates a UUID if there is none
     ours("-q", "-U", given, tmp_path / "image", "2M")
     assert dumpe2fs(tmp_path / "image")["Filesystem UUID"] == shown
 
 
 @pytest.mark.parametrize("word", ["random", "time"])
-def test_the_uuid_differs_where_that_is_asked_for(word: str, folder: Path, tmp_path: Path) -> None:
+def test_random_uuids_differ(word: str, folder: Path, tmp_path: Path) -> None:
     found = set()
     for _ in range(2):
         ours("-q", "-U", word, "-d", folder, tmp_path / "image", "4M")
@@ -336,7 +336,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("arguments", "problem"), REFUSED)
-def test_what_is_not_done_is_refused_by_name(arguments: str, problem: str, tmp_path: Path) -> None:
+def test_unsupported_options_are_refused_by_name(
+    arguments: str, problem: str, tmp_path: Path
+) -> None:
     image = tmp_path / "image"
     done = ours(*(str(image) if word == "IMAGE" else word for word in arguments.split()))
     assert done.status == 1
@@ -347,7 +349,7 @@ def test_what_is_not_done_is_refused_by_name(arguments: str, problem: str, tmp_p
 @pytest.mark.parametrize(
     ("option", "status"), [("-t", 1), ("-o", 1), ("-U", 1), ("-T", 0), ("-L", 0), ("-M", 0)]
 )
-def test_an_empty_text_is_not_an_option_that_is_missing(
+def test_an_empty_option_value_is_not_a_missing_option(
     option: str, status: int, tmp_path: Path
 ) -> None:
     require("mke2fs")
@@ -366,7 +368,7 @@ def test_how_zeros_are_written_changes_nothing(option: str, tmp_path: Path) -> N
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def test_the_root_is_as_asked_for(folder: Path, tmp_path: Path) -> None:
+def test_the_root_has_the_requested_attributes(folder: Path, tmp_path: Path) -> None:
     image = tmp_path / "image"
     options = "root_owner=5:6,root_perms=0711,root_selinux=system_u:object_r:root_t:s0"
     assert ours("-q", "-E", options, image, "4M").status == 0
@@ -535,7 +537,7 @@ def _huge(image: Path, path: str) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("options", [["-T", "many", "-O", "^extent,^64bit"], ["-T", "large"]])
-def test_huge_files_that_cannot_be_are_named(options: list[str], tmp_path: Path) -> None:
+def test_impossible_huge_files_are_reported(options: list[str], tmp_path: Path) -> None:
     """The file system is created without them, as by mke2fs, unless --strict forbids it."""
     require("mke2fs")
     config, image, other = tmp_path / "mke2fs.conf", tmp_path / "image", tmp_path / "other"
@@ -552,7 +554,7 @@ def test_huge_files_that_cannot_be_are_named(options: list[str], tmp_path: Path)
     assert not (tmp_path / "third").exists()
 
 
-def test_what_is_not_kept_is_told(folder: Path, tmp_path: Path) -> None:
+def test_losses_are_reported_on_standard_error(folder: Path, tmp_path: Path) -> None:
     image = tmp_path / "image"
     arguments = ["-q", "-I", "128", "-d", folder, image, "4M"]
     done = ours(*arguments)
@@ -612,9 +614,7 @@ def test_a_configuration_counts_as_for_mke2fs(arguments: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("inode_size", ["", "inode_size=128", "inode_size=256"])
-def test_a_warning_of_small_inodes_is_for_who_asks_for_them(
-    inode_size: str, tmp_path: Path
-) -> None:
+def test_only_requested_small_inodes_cause_a_warning(inode_size: str, tmp_path: Path) -> None:
     require("mke2fs")
     config, image = tmp_path / "mke2fs.conf", tmp_path / "image"
     config.write_text(f"[defaults]\n{inode_size}\n")
@@ -662,7 +662,9 @@ def test_a_configuration_in_several_files(files: dict[str, int], tmp_path: Path)
         ("[a]\nb = c d\n", "line #2"),
     ],
 )
-def test_a_configuration_that_is_none_is_refused(text: str, problem: str, tmp_path: Path) -> None:
+def test_an_invalid_mke2fs_configuration_is_refused(
+    text: str, problem: str, tmp_path: Path
+) -> None:
     config = tmp_path / "mke2fs.conf"
     config.write_text(text)
     done = ours(tmp_path / "image", "4M", env={"MKE2FS_CONFIG": str(config)})
@@ -677,7 +679,7 @@ def test_sectors_decide_the_block_size(tmp_path: Path) -> None:
     assert done.status == 1 and "too small for device" in done.stderr
 
 
-def test_who_is_asked_may_say_no(tmp_path: Path) -> None:
+def test_the_user_may_decline(tmp_path: Path) -> None:
     """On a terminal, the existing content is shown first; a script gets no question."""
     image = tmp_path / "image"
     assert ours("-q", "-L", "mine", image, "4M").status == 0
@@ -706,7 +708,7 @@ def test_who_is_asked_may_say_no(tmp_path: Path) -> None:
         assert (image.read_bytes() == before) is (status == 1)
 
 
-def test_a_configuration_may_go_on_by_itself(tmp_path: Path) -> None:
+def test_proceed_delay_of_the_configuration(tmp_path: Path) -> None:
     """proceed_delay: after this number of seconds, no answer means yes."""
     config, image = tmp_path / "mke2fs.conf", tmp_path / "image"
     config.write_text("[options]\n\tproceed_delay = 1\n")

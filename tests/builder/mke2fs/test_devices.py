@@ -132,7 +132,7 @@ def test_a_part_of_a_device(tmp_path: Path) -> None:
     judge(part, "quick")
 
 
-def test_what_is_mounted_is_refused(tmp_path: Path) -> None:
+def test_mounted_devices_are_refused(tmp_path: Path) -> None:
     require_loop_mount()
     image = tmp_path / "image"
     assert ours("-q", "-t", "ext4", image, "20M").status == 0
@@ -160,7 +160,7 @@ def test_blocks_are_no_smaller_than_sectors(tmp_path: Path) -> None:
         assert dumpe2fs(device)["Block size"] == "4096"
 
 
-def test_a_journal_in_a_device_of_its_own(tmp_path: Path) -> None:
+def test_an_external_journal_of_mke2fs(tmp_path: Path) -> None:
     """Ours and theirs create journals for each other's file systems; a journal has one user."""
     disks = [tmp_path / name for name in ("journal", "other", "disk")]
     for disk in disks:

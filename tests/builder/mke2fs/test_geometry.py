@@ -262,7 +262,7 @@ def test_tables_are_said_to_be_zeros_where_mke2fs_says_so(
     )
 
 
-def test_what_d_brings_moves_no_table(tmp_path: Path) -> None:
+def test_the_tree_of_option_d_moves_no_table(tmp_path: Path) -> None:
     require("mke2fs")
     folder, places = tmp_path / "folder", []
     (folder / "below").mkdir(parents=True)

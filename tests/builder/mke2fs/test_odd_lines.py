@@ -126,7 +126,7 @@ def test_a_line_comes_after_the_name_of_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("closed", [True, False])
-def test_where_nobody_can_be_told_an_image_is_made(closed: bool, tmp_path: Path) -> None:
+def test_an_image_is_written_even_without_output_streams(closed: bool, tmp_path: Path) -> None:
     image = tmp_path / "image"
     line = command("mke2fs", "-t", "ext4", image, "16M")
     with open("/dev/full", "wb") as full:

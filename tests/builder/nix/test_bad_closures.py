@@ -219,7 +219,9 @@ def test_verify_finds_what_was_changed(
     assert run("nix", *options, "-o", out / "a.img").returncode == 0
 
 
-def test_what_no_store_has(closure: RealClosure, copy: Path, out: Path) -> None:
+def test_files_that_no_store_contains_are_refused(
+    closure: RealClosure, copy: Path, out: Path
+) -> None:
     [many] = [path for path in closure.paths if path.endswith("-many")]
     pipe = copy / os.path.basename(many) / "pipe"
     os.mkfifo(pipe)
@@ -247,7 +249,7 @@ def a_file_for_the_store(folder: Path) -> None:
     ],
     ids=["missing", "a file", "a link", "the store", "the registration"],
 )
-def test_files_that_are_in_the_way(
+def test_files_in_conflict_with_the_closure_are_refused(
     make: Callable[[Path], object],
     words: tuple[str, ...],
     closure: RealClosure,
@@ -436,7 +438,7 @@ def test_every_notation_of_a_hash(digest: bytes) -> None:
 
 @given(text=st.text(max_size=70))
 @settings(deadline=None)
-def test_what_is_no_hash(text: str) -> None:
+def test_malformed_hashes_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a SHA-256 hash"):
         parse_sha256(text)
 

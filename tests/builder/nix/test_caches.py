@@ -393,7 +393,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_cache_that_is_not_whole(
+def test_an_incomplete_cache_is_refused(
     damage: str,
     closure: RealClosure,
     caches: Callable[[str], Path],
@@ -420,7 +420,9 @@ def test_a_cache_that_is_not_whole(
         ("//[x", "Invalid IPv6 URL"),
     ],
 )
-def test_a_cache_on_the_net_is_none(place: str, word: str, out: Path, closure: RealClosure) -> None:
+def test_a_cache_on_the_network_is_refused(
+    place: str, word: str, out: Path, closure: RealClosure
+) -> None:
     options = ["--cache", place, *roots(closure)]
     assert_one_line(run("nix", *options, "-o", out / "a.img"), 1, place, word)
     assert_untouched(out)
@@ -457,7 +459,7 @@ def test_a_full_disk_for_the_temporary_file(
     assert_untouched(out)
 
 
-def test_archives_that_are_none(closure: RealClosure, out: Path, tmp_path: Path) -> None:
+def test_invalid_archives_are_refused(closure: RealClosure, out: Path, tmp_path: Path) -> None:
     path = closure.roots[0]
     file = tmp_path / "a.nar"
     file.write_bytes(b"not an archive")
@@ -500,7 +502,7 @@ def test_an_archive_that_nix_does_not_write(
     assert_untouched(out)
 
 
-def test_free_inodes_are_five_in_a_hundred_of_many(out: Path, tmp_path: Path) -> None:
+def test_five_percent_of_many_inodes_are_free(out: Path, tmp_path: Path) -> None:
     """Above 20,480 entries, that is more than the minimum, which the other images have."""
     root = Directory()
     for number in range(30_000):

@@ -236,7 +236,7 @@ def test_a_saving_of_nothing_is_reported(closure: RealClosure, out: Path, tmp_pa
         ("xattr:user.x=1", 'user.x (1) = "1"'),
     ],
 )
-def test_equal_files_that_rules_tell_apart_stay_apart(
+def test_equal_files_with_different_rules_are_not_linked(
     key: str, shown: str, closure: RealClosure, out: Path
 ) -> None:
     image, rule = out / "a.img", f"nix/store/*-odd/same: {key}"
@@ -278,7 +278,7 @@ def test_the_level_of_compression(closure: RealClosure, out: Path) -> None:
     assert sizes[1] < sizes[0]
 
 
-def test_the_raw_image_never_lies_on_the_disk(closure: RealClosure, out: Path) -> None:
+def test_the_raw_image_is_never_on_the_disk(closure: RealClosure, out: Path) -> None:
     """No file may become larger than the compressed image."""
     size = report("nix", *closure.options, "-o", out / "a.img.zst")["output_size"]
     assert size < 8 * MIB
@@ -335,7 +335,7 @@ def test_paths_named_twice_count_once(closure: RealClosure, out: Path, tmp_path:
     assert (out / "a.img").read_bytes() == (out / "b.img").read_bytes()
 
 
-def test_files_lie_in_the_root(closure: RealClosure, out: Path, tmp_path: Path) -> None:
+def test_files_are_added_to_the_root(closure: RealClosure, out: Path, tmp_path: Path) -> None:
     tools.require_root()
     files = tmp_path / "files"
     (files / "boot").mkdir(parents=True)
@@ -403,7 +403,7 @@ def test_free_inodes_follow_from_the_entries(closure: RealClosure, out: Path) ->
 # -- a registration of our own ---------------------------------------------------------------------
 
 
-def test_the_registration_is_what_nix_knows(closure: RealClosure) -> None:
+def test_the_registration_equals_that_of_nix(closure: RealClosure) -> None:
     """Hashes, sizes and references follow from the content of the paths, and equal Nix's."""
     done = run("nix", "registration", *closure.listed)
     assert (done.returncode, done.stderr) == (0, "")

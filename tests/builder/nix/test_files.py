@@ -79,7 +79,7 @@ def test_a_store_path_that_is_in_both(closure: RealClosure, files: Path, out: Pa
     assert sorted(os.listdir(out)) == ["a.img", "plain.img"]
 
 
-def test_what_is_not_registered_is_reported(closure: RealClosure, files: Path, out: Path) -> None:
+def test_unregistered_paths_are_reported(closure: RealClosure, files: Path, out: Path) -> None:
     tools.require_root()
     stranger = files / STRANGER[1:]
     stranger.mkdir(parents=True)
@@ -141,7 +141,7 @@ def test_a_registration_that_contradicts(
     assert_untouched(out)
 
 
-def test_a_registration_that_is_none(closure: RealClosure, files: Path, out: Path) -> None:
+def test_an_invalid_registration_is_refused(closure: RealClosure, files: Path, out: Path) -> None:
     for text, word in (("", "does not register"), ("x", "cut short"), ("x\n", "cut short")):
         (files / "nix-path-registration").write_text(text)
         done = run("nix", *closure.options, "--files", files, "-o", out / "a.img")
@@ -186,7 +186,9 @@ def test_case_hack(closure: RealClosure, hacked: Path, out: Path, tmp_path: Path
     assert loss["path"] == odd and SUFFIX in loss["what"]
 
 
-def test_case_hack_of_two_to_one_name(closure: RealClosure, hacked: Path, out: Path) -> None:
+def test_case_hack_that_maps_two_names_to_one(
+    closure: RealClosure, hacked: Path, out: Path
+) -> None:
     odd = hacked / os.path.basename(object_named(closure, "-odd"))
     options = ["--closure", closure.folder, "--store-dir", hacked, "--case-hack"]
     for name in ("case", f"case{SUFFIX}2"):
@@ -199,7 +201,7 @@ def test_case_hack_of_two_to_one_name(closure: RealClosure, hacked: Path, out: P
     assert_untouched(out)
 
 
-def test_case_hack_in_what_is_added(
+def test_case_hack_in_added_files_and_contents(
     closure: RealClosure, hacked: Path, files: Path, out: Path, tmp_path: Path
 ) -> None:
     """A store among the files, and further contents, come from the same store of macOS."""
@@ -279,7 +281,7 @@ def test_contents(closure: RealClosure, files: Path, out: Path, tmp_path: Path) 
         assert stamps == {10**9}
 
 
-def test_what_a_wildcard_finds(closure: RealClosure, out: Path, tmp_path: Path) -> None:
+def test_wildcards_of_contents(closure: RealClosure, out: Path, tmp_path: Path) -> None:
     """As in the shell and rsync: links stay links, and all kinds of wildcards work."""
     source = tmp_path / "source"
     for name in ("a1", "a2", "b1", "b2"):

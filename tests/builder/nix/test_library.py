@@ -139,7 +139,7 @@ def zeros(mib: int) -> Iterator[bytes]:
     yield word(b")")
 
 
-def test_archives_have_one_ratio(tmp_path: Path) -> None:
+def test_one_ratio_limits_all_archives(tmp_path: Path) -> None:
     """Each of the four unpacks to less than 128 MiB, above which the ratio is limited."""
     pack = zstandard.ZstdCompressor(level=1).compressobj()
     packed = b"".join(map(pack.compress, zeros(40))) + pack.flush()

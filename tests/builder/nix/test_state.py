@@ -163,7 +163,7 @@ def test_a_system_that_is_not_there(closure: RealClosure, out: Path) -> None:
     ("at", "state"),
     [("/store", "var/nix"), ("/nix/store/", "nix/var/nix"), ("/a/store", "a/var/nix")],
 )
-def test_the_store_lies_elsewhere(at: str, state: str, closure: RealClosure, out: Path) -> None:
+def test_a_store_at_another_path(at: str, state: str, closure: RealClosure, out: Path) -> None:
     tools.require_root()
     image = out / "a.img"
     options = ["--store-at", at, "--database", "--system", closure.roots[0], "--dedupe"]
@@ -257,7 +257,7 @@ def test_outputs_of_derivations(text: bytes, outputs: list[tuple[str, str]]) -> 
 
 
 @pytest.mark.parametrize("text", [b"", b"Derive(", b"Derive([(", b'Derive([("out","/o","")],'])
-def test_what_is_no_derivation(text: bytes) -> None:
+def test_malformed_derivations_are_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match="Nix"):
         outputs_of(text)
 
