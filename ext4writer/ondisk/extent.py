@@ -57,7 +57,7 @@ EXTENT_IDX = Record(
 EXTENT = Record(
     "extent",
     Struct(
-        field("ee_block", Int32ul, "First block of the file", "file block"),
+        field("ee_block", Int32ul, "First block of the file that it maps", "file block"),
         field(
             "ee_len",
             Int16ul,
@@ -66,7 +66,7 @@ EXTENT = Record(
             writes="never unwritten",
         ),
         field("ee_start_hi", Int16ul, "High half of ee_start_lo", "block"),
-        field("ee_start_lo", Int32ul, "First block in the image", "block", high="ee_start_hi"),
+        field("ee_start_lo", Int32ul, "First block of the extent", "block", high="ee_start_hi"),
     ),
     size=12,
     doc="An entry of a leaf; ifork.rst.",

@@ -59,7 +59,7 @@ QUOTA_FILE_MOST_BYTES = 1 << 31
 QUOTA_HEADER = Record(
     "quota_header",
     Struct(
-        field("dqh_magic", Int32ul, "Kind of owners", "magic", names=_MAGICS),
+        field("dqh_magic", Int32ul, "Users, groups or projects", "magic", names=_MAGICS),
         field("dqh_version", Int32ul, "Format of the entries", "code", names={0: "r0", 1: "r1"}),
     ),
     size=8,

@@ -419,7 +419,7 @@ SUPERBLOCK = Record(
             "UUID of an external journal",
             "uuid",
             when="has_journal",
-            writes="if the journal is on another device",
+            writes="0 unless the journal is on another device",
         ),
         field(
             "s_journal_inum",
