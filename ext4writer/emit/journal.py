@@ -46,10 +46,9 @@ def _superblock(layout: ImagePlan, blocks: int) -> bytes:
     JOURNAL_SUPERBLOCK.set(data, 0, "s_start", state.start)
     if layout.format.fast_commit:
         # The kernel sets it on mount. Without it, fast-commit blocks would be part of the log.
-        flags = JOURNAL_SUPERBLOCK.get(data, 0, "s_feature_incompat")
-        assert isinstance(flags, int)
-        flags |= JBD2_FEATURE_INCOMPAT_FAST_COMMIT
-        JOURNAL_SUPERBLOCK.set(data, 0, "s_feature_incompat", flags)
+        _, incompat = journal_feature_words(features)
+        incompat |= JBD2_FEATURE_INCOMPAT_FAST_COMMIT
+        JOURNAL_SUPERBLOCK.set(data, 0, "s_feature_incompat", incompat)
     return bytes(data)
 
 

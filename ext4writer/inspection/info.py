@@ -21,24 +21,10 @@ from .words import iso_time, text_of
 
 def kind_of(image: Image) -> str:
     """Return ``ext2``, ``ext3`` or ``ext4`` as blkid does, or ``external journal``."""
-    # util-linux libblkid/src/superblocks/ext.c: ext4 is whatever has a feature unknown to ext3.
     fmt = image.format
     if fmt.journal_dev:
         return "external journal"
-    ext3_ro = {"sparse_super", "large_file", "btree_dir"}
-    ext3_incompat = {"filetype", "needs_recovery", "meta_bg"}
-    names = set(fmt.features.names())
-    others = {name for name in names if _word(name) == "ro_compat"} - ext3_ro
-    others |= {name for name in names if _word(name) == "incompat"} - ext3_incompat
-    if others:
-        return "ext4"
-    return "ext3" if fmt.has_journal else "ext2"
-
-
-def _word(name: str) -> str:
-    from ..ondisk.features import feature
-
-    return feature(name).word
+    return fmt.features.driver()
 
 
 def facts(image: Image) -> dict[str, Any]:

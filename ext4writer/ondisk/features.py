@@ -312,6 +312,16 @@ class FeatureSet:
         """Return the names in the order of the table; bits without a name come last."""
         return _names(self)
 
+    def needing(self, name: str) -> tuple[str, ...]:
+        """Return the features of this set that need the feature ``name``."""
+        return tuple(row.name for row in self._rows() if name in row.needs)
+
+    def driver(self) -> str:
+        """Return ``ext2``, ``ext3`` or ``ext4``: the type that blkid prints for these features."""
+        if self.incompat & ~_EXT3.incompat or self.ro_compat & ~_EXT3.ro_compat:
+            return "ext4"
+        return "ext3" if "has_journal" in self else "ext2"
+
     def unreadable(self) -> list[str]:
         """Return the names of incompat features that Linux does not read."""
         return [
@@ -401,6 +411,12 @@ def _words(text: str) -> list[str]:
 def _names(features: FeatureSet) -> tuple[str, ...]:
     return tuple(row.name for row in features._rows())
 
+
+# util-linux libblkid/src/superblocks/ext.c: what the drivers of ext2 and ext3 support. Any other
+# incompat or ro_compat feature makes it ext4.
+_EXT3 = FeatureSet.of(
+    "filetype", "needs_recovery", "meta_bg", "sparse_super", "large_file", "btree_dir"
+)
 
 # mke2fs.conf of e2fsprogs 1.47: base_features and those that each type adds, except
 # metadata_csum_seed and orphan_file.

@@ -7,16 +7,17 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from struct import unpack
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ..arithmetic import ceil_div, round_up
+from ..bits import le32
 from ..errors import SizeError, SpecError, TreeError
 from ..forked import ProcessPool, as_pool
 from ..inode_flags import FS_VERITY_FL
 from ..late_dataclasses import replace
 from ..nodes import DT_LNK
+from ..ondisk.dirhash import Seed
 from ..ondisk.extent import entries_per_block
 from ..ondisk.features import FeatureSet
 from ..ondisk.format import Format
@@ -53,7 +54,7 @@ from .sizing import MAX_INODES, Inodes, solve
 from .solution import Solution
 from .spec import IMAGE_UNIT, Spec, format_of
 from .summary import count_groups
-from .system_files import NEED_A_JOURNAL, system_files_of_tree, unnamed_inodes
+from .system_files import system_files_of_tree, unnamed_inodes
 from .system_files.journal import external_journal_blocks
 from .system_files.resize_inode import resize_inode_bytes
 from .xattrs import ENCRYPTION_CONTEXT, XattrPlan, XattrPlanner
@@ -185,7 +186,7 @@ def _plan(
             choices = choose_for_inodes(table, fmt, policy, times, area, inline.attribute_sizes)
         rules = DirectoryRules(
             format=fmt,
-            hash_seed=unpack("<4I", hash_seed.bytes),
+            hash_seed=_seed_of(hash_seed),
             hash_version=HASH_ALGS[spec.hash_alg],
             strict=spec.encoding_flags == "strict",
         )
@@ -247,7 +248,7 @@ def _plan(
         spec, fmt, solution.geometry.blocks_count, solution.geometry.reserved_gdt_blocks
     )
     if not (solution.demand.journal_blocks or outside):
-        fmt = fmt.without("has_journal", *NEED_A_JOURNAL)
+        fmt = fmt.without("has_journal", *fmt.features.needing("has_journal"))
         table.unnamed = tuple(unnamed_inodes(spec, fmt).values())
         if orphans is not None:
             orphans = orphans.without_file()
@@ -443,6 +444,12 @@ def _node_entries(fmt: Format, policy: LayoutPolicy) -> int:
     return 0 if wanted == most else wanted
 
 
+def _seed_of(hash_seed: UUID) -> Seed:
+    """Return the words of s_hash_seed."""
+    stored = hash_seed.bytes
+    return le32(stored), le32(stored, 4), le32(stored, 8), le32(stored, 12)
+
+
 def _table_bytes_for_growth(solution: Solution) -> int:
     geometry = solution.geometry
     surplus = geometry.inodes_per_group - solution.needed_inodes_per_group
@@ -454,7 +461,7 @@ def _left_out(spec: Spec, solution: Solution) -> Iterator[Loss]:
     size, fmt = solution.geometry.blocks_count * spec.block_size, solution.geometry.format
     asked = format_of(spec)
     if asked.has_journal and not fmt.has_journal and spec.journal != "none":
-        needing = [name for name in NEED_A_JOURNAL if name in spec.features.names()]
+        needing = spec.features.needing("has_journal")
         without = f", and so no {' or '.join(needing)}" if needing else ""
         least = JOURNAL_MIN_FS_BLOCKS * spec.block_size
         yield Loss(

@@ -792,8 +792,8 @@ class Spec:
         if self.first_meta_bg and not fmt.meta_bg:
             why = "which begins after that many blocks of descriptors"
             raise _lacks(asked, "first_meta_bg", "meta_bg", why, "^resize_inode")
-        for name in ("fast_commit", "orphan_file"):
-            if self.journal == "none" and name in fmt.features.names():
+        if self.journal == "none":
+            for name in fmt.features.needing("has_journal"):
                 why = why_needed(name, "has_journal")
                 drop = f"leave out {name}" if asked.adds(name) else f"add ^{name}"
                 raise SpecError("journal", f"is needed by {name}, since {why}; {drop}")

@@ -223,3 +223,10 @@ def test_options_against_features(options: dict[str, Any], message: str) -> None
     with pytest.raises(SpecError) as caught:
         Spec(**options)
     assert message in str(caught.value)
+
+
+def test_features_that_need_another() -> None:
+    features = DEFAULT_FEATURES.with_("orphan_file", "fast_commit")
+    assert features.needing("has_journal") == ("fast_commit", "orphan_file")
+    assert DEFAULT_FEATURES.needing("has_journal") == ()
+    assert DEFAULT_FEATURES.needing("extent") == ("64bit",)

@@ -22,7 +22,9 @@ from ext4writer import (
     TreeError,
 )
 from ext4writer.inspection.check import check_image
+from ext4writer.inspection.info import kind_of
 from ext4writer.layout import plan_of
+from ext4writer.ondisk.features import TYPES, FeatureSet
 from ext4writer.planning.spec import MIB
 from ext4writer.read import open_image
 from tests.judges import debugfs, foreign
@@ -36,7 +38,7 @@ from tests.judges.fsck import (
     judge,
 )
 from tests.judges.kernel import mounted
-from tests.judges.tools import require_root, run
+from tests.judges.tools import require, require_root, run
 
 pytestmark = pytest.mark.judged("quick")
 
@@ -299,3 +301,28 @@ def test_an_inode_size_is_16_bits() -> None:
         Spec(block_size=65536, inode_size=65536)
     with pytest.raises(SpecError, match="131072 is not one of"):
         Spec(block_size=131072)
+
+
+def alone(name: str) -> FeatureSet:
+    return TYPES["ext2"].without("resize_inode").with_(name)
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        *TYPES.values(),
+        FeatureSet(),
+        TYPES["ext3"].with_("fast_commit", "mmp"),
+        *map(alone, ("meta_bg", "sparse_super2", "inline_data", "large_dir", "huge_file")),
+    ],
+    ids=str,
+)
+def test_blkid_says_which_driver_reads_the_features(features: FeatureSet, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    spec = Spec(features=features, block_size=1024, size=4 * MIB)
+    ext4writer.write_image(Tree(), image, spec)
+    judge(image)
+    said = run([require("blkid"), "-p", "-o", "value", "-s", "TYPE", str(image)]).stdout
+    with open_image(image) as opened:
+        assert opened.format.features == features
+        assert kind_of(opened) == said.strip()

@@ -33,7 +33,6 @@ _SIGNATURES = (
     (0x36, b"FAT16   ", "vfat"),
     (0x36, b"FAT12   ", "vfat"),
 )
-_OF_EXT4 = {"extent", "64bit", "flex_bg", "metadata_csum", "huge_file", "extra_isize", "dir_nlink"}
 _TABLES = ((0x200, b"EFI PART", "gpt"), (0x1FE, b"\x55\xaa", "dos"))
 
 
@@ -247,17 +246,23 @@ class Target:
         import time
 
         from ext4writer.ondisk.features import FeatureSet
+        from ext4writer.ondisk.superblock import SUPERBLOCK
 
-        words = (int.from_bytes(superblock[at : at + 4], "little") for at in (0x5C, 0x60, 0x64))
-        names = set(FeatureSet(*words).names())
-        label = superblock[0x78:0x88].rstrip(b"\0").decode("utf-8", "replace")
-        mounted = superblock[0x88:0xC8].rstrip(b"\0").decode("utf-8", "replace")
-        # libblkid: extents and newer features mean ext4, otherwise a journal means ext3.
-        kind = "ext3" if "journal" in " ".join(names) else "ext2"
-        kind = "ext4" if names & _OF_EXT4 else kind
+        def number(field: str) -> int:
+            return SUPERBLOCK.number(superblock, 0, field)
+
+        def text_of(field: str) -> str:
+            start = SUPERBLOCK.offset(field)
+            value = superblock[start : start + SUPERBLOCK.fields[field].size]
+            return value.rstrip(b"\0").decode("utf-8", "replace")
+
+        superblock = superblock.ljust(SUPERBLOCK.size, b"\0")
+        words = (number(f"s_feature_{word}") for word in ("compat", "incompat", "ro_compat"))
+        label, mounted = text_of("s_volume_name"), text_of("s_last_mounted")
+        kind = FeatureSet(*words).driver()
         text = f"{self.path} contains a {kind} file system"
         text += f" labelled '{label}'\n" if label else "\n"
-        last, made = (int.from_bytes(superblock[at : at + 4], "little") for at in (0x2C, 0x108))
+        last, made = number("s_mtime"), number("s_mkfs_time")
         if last:
             where = f" on {mounted}" if mounted else ""
             text += f"\tlast mounted{where} on {time.ctime(last)}\n"

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from .bad_blocks import BadBlocks
 
 __all__ = [
-    "NEED_A_JOURNAL",
     "SystemFile",
     "SystemSizes",
     "system_files",
@@ -32,9 +31,6 @@ __all__ = [
     "system_sizes",
     "unnamed_inodes",
 ]
-
-NEED_A_JOURNAL = ("fast_commit", "orphan_file")
-"""Features that are left out together with the journal."""
 
 
 class SystemSizes(NamedTuple):
