@@ -117,6 +117,39 @@ def test_no_module_of_the_command_declares_an_option_of_the_spec() -> None:
     assert found > 60
 
 
+OTHER_MEANING = {"--journal", "--journal-device", "--type"}
+"""Commands that read an image are given the device of its journal, and find(1)'s type of a file."""
+
+
+def declared_again(name: str, command: click.Command, flags: set[str]) -> Iterator[str]:
+    """Yield flags of an option of the Spec that ``command`` gives to a row of its own."""
+    options = [param for param in command.params if isinstance(param, click.Option)]
+    writes = {"block_size", "features"} <= {param.name for param in options}
+    for param in options:
+        for flag in flags.intersection(param.opts):
+            if param.name not in OPTIONS if writes else flag not in OTHER_MEANING:
+                yield f"{name} {flag}"
+
+
+def test_no_command_has_another_option_with_such_a_flag() -> None:
+    flags = {flag_of(each) for kind in GROUPS for each in fields(kind) if each.metadata.get("spec")}
+    assert len(flags) > 50
+    found: dict[str, click.Command] = {}
+    waiting: list[tuple[str, click.Command]] = list(commands.commands.items())
+    while waiting:
+        name, command = waiting.pop()
+        if isinstance(command, click.Group):
+            waiting += [(f"{name} {below}", each) for below, each in command.commands.items()]
+        found[name] = command
+    assert {"build", "plan", "nix", "check", "mke2fs"} <= found.keys()
+    for name, command in found.items():
+        assert not list(declared_again(name, command, flags)), name
+    again = click.Command("again", params=[click.Option(["--holes", "--hole-size"], default=4096)])
+    assert list(declared_again("again", again, flags)) == ["again --hole-size"]
+    again.params += found["build"].params
+    assert list(declared_again("again", again, flags)) == ["again --hole-size"]
+
+
 def params(name: str) -> dict[str, click.Option]:
     command = commands.commands[name]
     return {
