@@ -49,14 +49,14 @@ def check(
     from ext4writer.inspection.check import check_opened
     from ext4writer.read import open_image
 
-    met: list[DamageError] = []
+    damage: list[DamageError] = []
     try:
         with (
             cancel_on_signals() as cancel,
-            place.open_with(met.append) as image,
+            place.open_with(damage.append) as image,
             open_image(journal_device) if journal_device else nullcontext() as device,
         ):
-            result = check_opened(image, met, data=data, journal=device, cancel=cancel)
+            result = check_opened(image, damage, data=data, journal=device, cancel=cancel)
     except (ImageError, DamageError, SourceError) as error:
         _not_readable(error, as_json)
     status = CLEAN if result.is_clean and not (strict and result.warnings) else PROBLEMS_LEFT

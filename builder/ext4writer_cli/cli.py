@@ -176,8 +176,8 @@ def _completion() -> click.Command:
     return completion
 
 
-def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if not wanted or ctx.resilient_parsing:
+def _show_version(ctx: click.Context, _: click.Parameter, requested: bool) -> None:
+    if not requested or ctx.resilient_parsing:
         return
     from ext4writer.version import __version__
 
@@ -495,7 +495,7 @@ def execute(
     )
     with (
         cancel_on_signals(at_once=destination == "-") as cancel,
-        progress_bar(wanted=not run.quiet) as progress,
+        progress_bar(enabled=not run.quiet) as progress,
     ):
         report = pipeline.run(job, progress=progress, cancel=cancel)
     if run.json:

@@ -151,7 +151,7 @@ def _line(difference: Difference) -> str:
         return f"{where} ({_alone(b if a is None else a)})"
     if difference.what == "content":
         return f"{where}: {_content(a, b)}"
-    change = f"{_cut(a)} -> {_cut(b)}"
+    change = f"{_shorten(a)} -> {_shorten(b)}"
     return change if difference.what.startswith(f"{where}.") else f"{where}: {change}"
 
 
@@ -177,7 +177,7 @@ def _content(a: dict[str, Any], b: dict[str, Any]) -> str:
     return f"{many} {verb}, {there} {texts[0]} -> {texts[1]}"
 
 
-def _cut(value: Any) -> str:
+def _shorten(value: Any) -> str:
     """The value as one line of at most ``WIDTH_MOST`` characters."""
     if value is None:
         return "none"

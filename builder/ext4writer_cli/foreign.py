@@ -57,7 +57,7 @@ def _flags_of(ctx: click.Context | None) -> set[str]:
     }
 
 
-def explained(error: click.NoSuchOption, arguments: list[str]) -> click.UsageError:
+def with_answer(error: click.NoSuchOption, arguments: list[str]) -> click.UsageError:
     """Return an error with the answer for a foreign option in ``arguments``, or else ``error``."""
     ours = _flags_of(error.ctx)
     for argument in arguments:
@@ -174,7 +174,7 @@ OF_FORMATS = {
 """Format that cannot be a SOURCE, as the archive reader names it -> what to do instead."""
 
 
-def how_to_give(path: str) -> str:
+def hint_for_file(path: str) -> str:
     """A hint, after a semicolon, for a file that is neither an archive nor an image, or ``""``."""
     from ext4writer.sources.tar_archive.decoders import (
         compression_of,
@@ -200,7 +200,7 @@ _OF_REGISTRY = re.compile(
 )
 
 
-def how_to_fetch(argument: SourceArgument) -> str:
+def fetch_command(argument: SourceArgument) -> str:
     """A command that creates the missing file of an ``oci:`` or ``docker-archive:`` source."""
     place, name = argument.place, argument.reference or "NAME:TAG"
     if argument.kind == "oci":
@@ -209,7 +209,7 @@ def how_to_fetch(argument: SourceArgument) -> str:
     return f"'docker save -o {place} {name}' or 'podman save -o {place} {name}' saves an image"
 
 
-def how_to_find(text: str) -> str:
+def hint_for_missing(text: str) -> str:
     """A hint, after a semicolon or a period, for a SOURCE that does not exist, or ``""``."""
     path, colon, rest = text.partition(":")
     before, doubled, folder = text.partition("::")

@@ -119,7 +119,7 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("file content is always in the image itself", "--blobdev --vmdk-desc --s3 --dsunit --MZ"),
     ("--chunks FILE, or --bmap FILE", "--block-list-file --block-map"),
     (
-        "later sources lie over earlier ones",
+        "later sources overlay earlier ones",
         "-A --concatenate --catenate --aufs --incremental --listed-incremental",
     ),
     ("oci:LAYOUT[:REF]", "--oci"),
@@ -239,7 +239,7 @@ ROWS: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        "give the folder as a further SOURCE; later ones lie over earlier ones",
+        "give the folder as a further SOURCE; later ones overlay earlier ones",
         "--extra-tree --skeleton-tree --base-tree --build-sources --package-manager-tree",
     ),
     ("--exclude GLOB", "--remove-files-from"),

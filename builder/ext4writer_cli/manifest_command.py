@@ -123,7 +123,7 @@ def manifest(
         with (
             Spool(None) as spool,
             ProcessPool(usable_cpus()) as pool,
-            progress_bar(wanted=not quiet) as progress,
+            progress_bar(enabled=not quiet) as progress,
         ):
             older = outputs if is_earlier_output("--output", output) else []
             reading = Reading(scan, selection, older, spool, pool, progress, cancel)

@@ -4,7 +4,7 @@
     nbdkit --filter=cow python nbdkit_plugin.py source=rootfs free=512M
 
 ``plan`` names a plan saved by ``ext4writer plan --save``. ``source`` names a folder or a tar
-archive; with several, later ones lie over earlier ones. ``profile`` names a profile, and any other
+archive; with several, later ones overlay earlier ones. ``profile`` names a profile, and any other
 key is an option of the Spec. nbdkit-python-plugin(3) describes the functions.
 """
 

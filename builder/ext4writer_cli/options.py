@@ -275,9 +275,9 @@ class RemembersOrder(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            from .foreign import explained
+            from .foreign import with_answer
 
-            raise explained(error, given) from None
+            raise with_answer(error, given) from None
 
     def make_parser(self, ctx: click.Context) -> Any:
         parser: Any = super().make_parser(ctx)
@@ -386,7 +386,7 @@ def declared(each: Field[Any], kind: type[Any]) -> dict[str, Any]:
     elif not given.get("multiple"):
         given.setdefault("metavar", option.form or None)
         is_plain = option.choices and option.convert is None
-        given.setdefault("type", click.Choice(option.choices) if is_plain else Taken(option))
+        given.setdefault("type", click.Choice(option.choices) if is_plain else SpecValue(option))
         given.setdefault("show_default", default not in (None, b"", "", ()) and not text)
     if option.form == "SIZE" and isinstance(default, int):
         default = size_text(default)
@@ -399,7 +399,7 @@ def declared(each: Field[Any], kind: type[Any]) -> dict[str, Any]:
     }
 
 
-class Taken(click.ParamType):  # type: ignore[type-arg] # no generic before click 8.3
+class SpecValue(click.ParamType):  # type: ignore[type-arg] # no generic before click 8.3
     """Values that the Spec converts and checks."""
 
     name = "value"
@@ -799,7 +799,7 @@ class ImageOptions(OptionGroup):
             return self
         if output is None:
             raise click.UsageError(f"--size {self.size} needs an --output that has that size")
-        room = output.room(self.size)
+        room = output.available_bytes(self.size)
         return replace(self, size=room - room % max(self.block_size, SECTOR_SIZE))
 
     def with_features(self, names: Sequence[str]) -> Self:

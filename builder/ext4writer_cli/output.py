@@ -71,7 +71,7 @@ class Output(Protocol):
         """The value of ``-o``."""
         ...
 
-    def itself(self, source: str) -> Callable[[os.stat_result], bool] | None:
+    def identity_test(self, source: str) -> Callable[[os.stat_result], bool] | None:
         """Return a test whether a file of ``source`` is the output; None if none can be."""
         ...
 
@@ -79,7 +79,7 @@ class Output(Protocol):
         """Raise :class:`OutputError` if one of the files at ``paths`` is the output."""
         ...
 
-    def room(self, what: str) -> int:
+    def available_bytes(self, what: str) -> int:
         """Bytes between the offset and the end.
 
         ``what`` is ``"device"`` for a block device, ``"region"`` for a file or device with an
@@ -153,7 +153,7 @@ class PathOutput:
     def name(self) -> str:
         return self.path
 
-    def itself(self, source: str) -> Callable[[os.stat_result], bool] | None:
+    def identity_test(self, source: str) -> Callable[[os.stat_result], bool] | None:
         own, root = self.status, os.path.realpath(source)
         if own is None or not _lies_in(self.folder, root):
             return None
@@ -163,7 +163,7 @@ class PathOutput:
         if self.status is not None:
             _refuse(self.path, self.status, paths)
 
-    def room(self, what: str) -> int:
+    def available_bytes(self, what: str) -> int:
         if self.status is None or (self.is_device != (what == "device") and self.offset == 0):
             kind = "a block device" if what == "device" else "a file or device with an --offset"
             raise click.UsageError(f"--size {what} needs an --output that is {kind}")
@@ -280,14 +280,14 @@ class StandardOutput:
                 STANDARD_OUTPUT, "is a terminal; redirect it to a file or a pipe, or use -o IMAGE"
             )
 
-    def itself(self, source: str) -> Callable[[os.stat_result], bool] | None:  # noqa: ARG002
+    def identity_test(self, source: str) -> Callable[[os.stat_result], bool] | None:  # noqa: ARG002
         return _is_standard_output
 
     def refuse_inputs(self, paths: Iterable[str]) -> None:
         with suppress(OSError):
             _refuse(STANDARD_OUTPUT, os.fstat(sys.stdout.fileno()), paths)
 
-    def room(self, what: str) -> int:
+    def available_bytes(self, what: str) -> int:
         raise click.UsageError(f"--size {what} needs an --output that is a file or a device")
 
     def _stream(self) -> _Unseekable:

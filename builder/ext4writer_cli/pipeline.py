@@ -42,14 +42,14 @@ class Job(NamedTuple):
     """What one command is to do."""
 
     sources: Sequence[SourceArgument]
-    """Later ones lie over earlier ones."""
+    """Later ones overlay earlier ones."""
     output: Output | None
     """None: plan the image and write nothing."""
     journal: PathOutput | None
     """The file or device for an external journal."""
     scan: ScanOptions
     selection: Selection
-    """The entries to take from each source."""
+    """The entries to read from each source."""
     rules: Sequence[Rule]
     spec: Spec
     overrides: Sequence[Override]

@@ -23,9 +23,9 @@ INTERVAL = 0.1
 
 
 @contextmanager
-def progress_bar(wanted: bool) -> Iterator[ProgressCallback | None]:
+def progress_bar(enabled: bool) -> Iterator[ProgressCallback | None]:
     """Yield a callback that draws progress on standard error; None if nothing can be drawn."""
-    if not wanted or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if not enabled or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield None
         return
 
@@ -41,7 +41,7 @@ def progress_bar(wanted: bool) -> Iterator[ProgressCallback | None]:
     bars = Bars(
         TextColumn("{task.description:5}"),
         BarColumn(bar_width=30),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[status_text]}"),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         auto_refresh=bool(probes),  # needs a thread
@@ -68,7 +68,7 @@ class _Terminal:
         with self._lock:
             if self._latest is None or progress.stage != self._latest.stage:
                 self._finish_stage(now)
-                self._task = self._bars.add_task(progress.stage, total=None, told="")
+                self._task = self._bars.add_task(progress.stage, total=None, status_text="")
                 self._stage_began = now
                 self._drawn = 0.0
             self._latest = progress
@@ -97,12 +97,12 @@ class _Terminal:
             self._task,
             completed=done,
             total=total or None,
-            told=told(latest, now - self._stage_began),
+            status_text=status_text(latest, now - self._stage_began),
             refresh=not self._bars.live.auto_refresh,
         )
 
 
-def told(progress: Progress, seconds: float) -> str:
+def status_text(progress: Progress, seconds: float) -> str:
     """The text next to the bar: entries, bytes, and the rate.
 
     The rate counts bytes that were really moved per second, or entries if no bytes were.

@@ -27,7 +27,7 @@ class Report(ImageReport):
     seconds: Mapping[str, float]
     """Stage -> seconds of wall time that it took."""
     sources: Sequence[SourceReport] = ()
-    """The sources in order; later ones lie over earlier ones."""
+    """The sources in order; later ones overlay earlier ones."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further keys of the JSON object, such as digests computed while the image was written."""
 

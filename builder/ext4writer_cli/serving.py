@@ -50,14 +50,14 @@ class ServedOutput:
     def name(self) -> str:
         return self._address.uri
 
-    def itself(self, source: str) -> Callable[[os.stat_result], bool] | None:  # noqa: ARG002
+    def identity_test(self, source: str) -> Callable[[os.stat_result], bool] | None:  # noqa: ARG002
         """None: only regular files are left out of sources, and a socket is not one."""
         return None
 
     def refuse_inputs(self, paths: Iterable[str]) -> None:
         """Do nothing: no file is written, so no input can be overwritten."""
 
-    def room(self, what: str) -> int:
+    def available_bytes(self, what: str) -> int:
         raise click.UsageError(f"--size {what} needs an --output that is a file or a device")
 
     def write(

@@ -17,7 +17,7 @@ _DRIVE = r"[A-Za-z]:[\\/]"
 _DASHED = tuple(STANDARD_INPUT + mark for mark in ("::/", ":/", ",", "["))
 """The start of a SOURCE that is standard input with a suffix."""
 
-FOUND = ""
+NO_PREFIX = ""
 """The kind of a source without a prefix: a directory, a tar archive or an ext4 image."""
 
 TAKES_REFERENCE = {"oci": True, "docker-archive": True, "manifest": False, "image": True}
@@ -30,7 +30,7 @@ class SourceArgument(NamedTuple):
     text: str
     """The argument as given."""
     kind: str
-    """The prefix without its colon, or ``FOUND``."""
+    """The prefix without its colon, or ``NO_PREFIX``."""
     place: str
     """The path on the host, or ``-``."""
     reference: str | None = None
@@ -67,7 +67,7 @@ def parse_source(text: str) -> SourceArgument:
             from .foreign import check_prefix
 
             check_prefix(text)
-        kind, rest = FOUND, source
+        kind, rest = NO_PREFIX, source
     reference: str | None = None
     inside: str | None = None
     if TAKES_REFERENCE.get(kind):
@@ -82,7 +82,7 @@ def parse_source(text: str) -> SourceArgument:
         reference = named or None
     if not rest:
         raise ValueError(
-            "a file name cannot be empty" if kind == FOUND else f"{text!r} has no path"
+            "a file name cannot be empty" if kind == NO_PREFIX else f"{text!r} has no path"
         )
     return SourceArgument(
         text, kind, rest, reference, _target(text, target), inside, tuple(settings)

@@ -17,7 +17,7 @@ from ext4writer.progress import Cancel, ProgressCallback
 from .options import ScanOptions
 from .output import Output
 from .rule_options import read_file, select
-from .source_arguments import FOUND, STANDARD_INPUT, SourceArgument
+from .source_arguments import NO_PREFIX, STANDARD_INPUT, SourceArgument
 from .spool import Spool
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _settings(argument: SourceArgument) -> SourceSettings | None:
 def _split_inside(argument: SourceArgument) -> SourceArgument:
     """Split ``PATH:/INSIDE`` of a source without a prefix where an existing path ends."""
     place = argument.place
-    if argument.kind != FOUND or ":/" not in place or os.path.lexists(place):
+    if argument.kind != NO_PREFIX or ":/" not in place or os.path.lexists(place):
         return argument
     path, _, inside = place.rpartition(":/")
     if os.path.isdir(path):
@@ -190,16 +190,16 @@ Read = tuple[Tree, str, Mapping[str, object]]
 """(Tree, kind of its source in the report, further facts for the report)."""
 
 
-def _found(argument: SourceArgument, reading: Reading) -> Read:
+def _read_path(argument: SourceArgument, reading: Reading) -> Read:
     """Read a directory, or a tar archive from a file, a pipe or standard input."""
-    tree, kind, facts = _found_there(argument, reading)
+    tree, kind, facts = _read_existing_path(argument, reading)
     if argument.target != b"/":
         # A saved container image that goes into a subdirectory is meant as ordinary files.
         tree.losses = [loss for loss in tree.losses if loss.code != "saved-image"]
     return tree, kind, facts
 
 
-def _found_there(argument: SourceArgument, reading: Reading) -> Read:
+def _read_existing_path(argument: SourceArgument, reading: Reading) -> Read:
     place = argument.place
     if place == STANDARD_INPUT:
         return _tar(_standard_input(), reading)
@@ -208,11 +208,11 @@ def _found_there(argument: SourceArgument, reading: Reading) -> Read:
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
         if isinstance(error, FileNotFoundError):
-            from .foreign import how_to_find
+            from .foreign import hint_for_missing
             from .source_settings import wrong_settings
 
             wrong = wrong_settings(place)
-            problem += how_to_find(place) if wrong is None else f"; {wrong}"
+            problem += hint_for_missing(place) if wrong is None else f"; {wrong}"
         raise SourceError(place, problem) from error
     if stat.S_ISDIR(mode):
         return _directory(place, reading)
@@ -225,9 +225,9 @@ def _found_there(argument: SourceArgument, reading: Reading) -> Read:
         return _tar(place, reading)
     except ArchiveError as error:
         if error.member is None and not error.offset:
-            from .foreign import how_to_give
+            from .foreign import hint_for_file
 
-            problem = f"is not a directory, and {error.problem}{how_to_give(place)}"
+            problem = f"is not a directory, and {error.problem}{hint_for_file(place)}"
             raise SourceError(error.path, problem) from error
         raise
 
@@ -300,9 +300,9 @@ def _image(
     scan = reading.scan
     place = argument.place
     if place != STANDARD_INPUT and not os.path.lexists(place):
-        from .foreign import how_to_fetch
+        from .foreign import fetch_command
 
-        problem = f"cannot be read: No such file or directory; {how_to_fetch(argument)}"
+        problem = f"cannot be read: No such file or directory; {fetch_command(argument)}"
         raise SourceError(place, problem)
     image = read(
         _standard_input() if place == STANDARD_INPUT else place,
@@ -343,7 +343,7 @@ def _directory(place: str, reading: Reading) -> Read:
         keep_times=scan.keep_times,
         exclude=reading.selection.prunes if reading.selection else (),
         one_file_system=scan.one_file_system,
-        skip=_made_of(reading.outputs, place),
+        skip=_output_test(reading.outputs, place),
         processes=reading.pool,
         progress=reading.progress,
         cancel=reading.cancel,
@@ -351,9 +351,9 @@ def _directory(place: str, reading: Reading) -> Read:
     return tree, "directory", {}
 
 
-def _made_of(outputs: Sequence[Output], place: str) -> Callable[[os.stat_result], bool] | None:
+def _output_test(outputs: Sequence[Output], place: str) -> Callable[[os.stat_result], bool] | None:
     """Return a test whether a file below ``place`` is one of the outputs; None if none can be."""
-    tests = [test for output in outputs if (test := output.itself(place)) is not None]
+    tests = [test for output in outputs if (test := output.identity_test(place)) is not None]
     if len(tests) < 2:
         return tests[0] if tests else None
     return lambda status: any(test(status) for test in tests)
@@ -387,7 +387,7 @@ def _names(path: str | None, *, has_group: bool) -> dict[bytes, int] | None:
 
 
 READERS: dict[str, Callable[[SourceArgument, Reading], Read]] = {
-    FOUND: _found,
+    NO_PREFIX: _read_path,
     "oci": _oci,
     "docker-archive": _docker_archive,
     "manifest": _manifest,
@@ -395,5 +395,5 @@ READERS: dict[str, Callable[[SourceArgument, Reading], Read]] = {
 }
 """Kind of a source -> its reader."""
 
-PRUNED = {FOUND, "oci", "docker-archive"}
+PRUNED = {NO_PREFIX, "oci", "docker-archive"}
 """Kinds whose readers skip excluded entries themselves."""

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 STRIP = "strip-components"
 
 
-OF_ALL = {"file_contexts", "mount_point"}
+IMAGE_ONLY = {"file_contexts", "mount_point"}
 """Options for the entire image only, because labels depend on the final paths."""
 RULES = {
     each.metadata["flags"][-1].removeprefix("--"): each
     for each in fields(RuleOptions)
-    if each.name not in OF_ALL
+    if each.name not in IMAGE_ONLY
 }
 """Key -> the corresponding option for the entire image."""
 KEYS = (*RULES, STRIP)
@@ -100,21 +100,21 @@ def _refuse_unknown(value: str, *, even_if_far: bool = False) -> None:
     """
     for match in _LIKE_A_KEY.finditer(value):
         key = match["key"]
-        close = _close(key)
+        close = _similar_keys(key)
         if close or even_if_far:
-            raise click.BadParameter(f"{key!r} is not a setting; {_meant(close)}")
+            raise click.BadParameter(f"{key!r} is not a setting; {_suggestion(close)}")
 
 
 _LIKE_A_KEY = re.compile(r"[,\[](?P<key>[a-z][a-z_-]*)=")
 
 
-def _close(key: str) -> list[str]:
+def _similar_keys(key: str) -> list[str]:
     from difflib import get_close_matches  # late: rarely needed
 
     return get_close_matches(key.replace("_", "-"), KEYS, 1, 0.75)
 
 
-def _meant(close: list[str]) -> str:
+def _suggestion(close: list[str]) -> str:
     guess = f"did you mean {close[0]}? " if close else ""
     return f"{guess}the settings are {', '.join(KEYS)}"
 
@@ -125,9 +125,9 @@ def wrong_settings(place: str) -> str | None:
         path, key = place[: match.start()], match["key"]
         if not path or not os.path.lexists(path):
             continue
-        close = _close(key)
+        close = _similar_keys(key)
         if match["equals"]:
-            return f"{key!r} is not a setting; {_meant(close)}"
+            return f"{key!r} is not a setting; {_suggestion(close)}"
         if key in KEYS:
             return f"{path} exists; {key} needs a value, such as {path},{key}={EXAMPLES[key]}"
         if not key:

@@ -11,7 +11,7 @@ import pytest
 
 from ext4writer import plan, sources, write_layout
 from ext4writer.progress import Progress
-from ext4writer_cli.progress import progress_bar, told
+from ext4writer_cli.progress import progress_bar, status_text
 from tests.builder.command import MAIN, command, environment
 from tests.judges import tools
 
@@ -102,7 +102,7 @@ def test_a_dumb_terminal_gets_no_bar(source: Path, out: Path) -> None:
 
 
 def test_a_pipe_gets_no_bar() -> None:
-    with progress_bar(wanted=True) as progress:
+    with progress_bar(enabled=True) as progress:
         assert progress is None
 
 
@@ -123,7 +123,7 @@ def test_a_pipe_gets_no_bar() -> None:
     ],
 )
 def test_text_next_to_the_progress_bar(progress: Progress, seconds: float, text: str) -> None:
-    assert told(progress, seconds) == text
+    assert status_text(progress, seconds) == text
 
 
 def test_rates_are_of_what_is_really_moved(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_it_is_served_close_to_an_earlier_image(folder: Path, image: Path, tmp_p
 def test_the_scan_for_it_is_shared_out(folder: Path) -> None:
     served = ServedOutput("unix:never-made", listen_anywhere=False, quiet=True)
     # Anything that cannot be pickled makes one process list everything.
-    assert pickle.loads(pickle.dumps(served.itself(str(folder)))) is None
+    assert pickle.loads(pickle.dumps(served.identity_test(str(folder)))) is None
 
 
 def test_more_clients_than_descriptors_wait(folder: Path, image: Path, tmp_path: Path) -> None:

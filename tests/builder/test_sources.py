@@ -12,7 +12,7 @@ import pytest
 import ext4writer
 from ext4writer import Directory, sources
 from ext4writer.edit import filters
-from ext4writer_cli.source_arguments import FOUND, SourceArgument, parse_source
+from ext4writer_cli.source_arguments import NO_PREFIX, SourceArgument, parse_source
 from tests.builder.command import assert_one_line, assert_untouched, report, run
 from tests.judges import fsck
 from tests.judges.debugfs import inode
@@ -22,22 +22,22 @@ from tests.makers.containers import Entry, docker_archive, layer_tar
 @pytest.mark.parametrize(
     ("text", "kind", "place", "reference", "target"),
     [
-        ("rootfs", FOUND, "rootfs", None, b"/"),
-        ("rootfs::/", FOUND, "rootfs", None, b"/"),
-        ("rootfs::/opt//app/", FOUND, "rootfs", None, b"/opt/app"),
-        ("a::b", FOUND, "a::b", None, b"/"),
-        ("a::/b::/c", FOUND, "a::/b", None, b"/c"),
-        ("./oci:x", FOUND, "./oci:x", None, b"/"),
-        ("C:x", FOUND, "C:x", None, b"/"),
-        ("-", FOUND, "-", None, b"/"),
-        ("-::/srv", FOUND, "-", None, b"/srv"),
+        ("rootfs", NO_PREFIX, "rootfs", None, b"/"),
+        ("rootfs::/", NO_PREFIX, "rootfs", None, b"/"),
+        ("rootfs::/opt//app/", NO_PREFIX, "rootfs", None, b"/opt/app"),
+        ("a::b", NO_PREFIX, "a::b", None, b"/"),
+        ("a::/b::/c", NO_PREFIX, "a::/b", None, b"/c"),
+        ("./oci:x", NO_PREFIX, "./oci:x", None, b"/"),
+        ("C:x", NO_PREFIX, "C:x", None, b"/"),
+        ("-", NO_PREFIX, "-", None, b"/"),
+        ("-::/srv", NO_PREFIX, "-", None, b"/srv"),
         ("oci:layout", "oci", "layout", None, b"/"),
         ("oci:layout:latest", "oci", "layout", "latest", b"/"),
         ("oci:layout:host:5000/name:1.0::/srv", "oci", "layout", "host:5000/name:1.0", b"/srv"),
         ("oci:layout:sha256:abc", "oci", "layout", "sha256:abc", b"/"),
         ("docker-archive:saved.tar", "docker-archive", "saved.tar", None, b"/"),
         ("docker-archive:a/b.tar:name:tag", "docker-archive", "a/b.tar", "name:tag", b"/"),
-        ("\udcff::/\udcfe", FOUND, "\udcff", None, b"/\xfe"),
+        ("\udcff::/\udcfe", NO_PREFIX, "\udcff", None, b"/\xfe"),
     ],
 )
 def test_the_grammar(

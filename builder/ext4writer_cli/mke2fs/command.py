@@ -227,14 +227,14 @@ class _FileSystemMaker:
     def _read(self, spool: object, pool: ProcessPool, cancel: Cancel) -> Tree:
         from ext4writer.edit.rules_select import Selection
 
-        from ..source_arguments import FOUND, SourceArgument, parse_source
+        from ..source_arguments import NO_PREFIX, SourceArgument, parse_source
         from ..source_readers import Reading, read_sources
 
         place = self._arguments.source
         assert place is not None
         own = self._own
         if place == "-" or os.path.lexists(place):
-            argument = SourceArgument(place, FOUND, place)
+            argument = SourceArgument(place, NO_PREFIX, place)
         else:
             try:
                 argument = parse_source(place)

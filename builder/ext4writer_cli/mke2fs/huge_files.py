@@ -184,11 +184,11 @@ def arranged(wanted: FilesRequest, layout: Layout) -> HugeFiles:
     start = _aligned(_after(free, slack), wanted.align, wanted.partition_start)
     rest = [(max(first, start), end) for first, end in free if end > start]
     if size:
-        runs = list(_cut(rest, size, count))
+        runs = list(_cut_runs(rest, size, count))
         if len(runs) < count:
             raise _no_room(f"only {len(runs)} of {count} files fit")
     else:
-        runs = list(_cut(rest, max(1, sum(end - first for first, end in rest)), count))
+        runs = list(_cut_runs(rest, max(1, sum(end - first for first, end in rest)), count))
         if not runs:
             raise _no_room("all blocks are in use")
     return HugeFiles(wanted, size, runs, (size or room) * block_size > LARGE_FILE_BYTES)
@@ -224,7 +224,7 @@ def _after(free: Iterable[Span], slack: int) -> int:
     return end
 
 
-def _cut(free: Iterable[Span], size: int, count: int) -> Iterator[list[Run]]:
+def _cut_runs(free: Iterable[Span], size: int, count: int) -> Iterator[list[Run]]:
     """Yield the runs of up to ``count`` files of ``size`` blocks, filling ``free`` in order."""
     runs: list[Run] = []
     done = 0

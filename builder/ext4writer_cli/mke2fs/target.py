@@ -94,7 +94,7 @@ class Target:
     def _undetermined(self, error: OSError) -> Mistake:
         return Mistake(f"{error.strerror} while trying to determine filesystem size")
 
-    def itself(self, source: str) -> Callable[[os.stat_result], bool] | None:  # noqa: ARG002
+    def identity_test(self, source: str) -> Callable[[os.stat_result], bool] | None:  # noqa: ARG002
         """Return a test whether a file of ``source`` is this one, to leave it out; or None."""
         return None if self.status is None else partial(os.path.samestat, self.status)
 

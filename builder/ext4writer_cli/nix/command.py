@@ -118,7 +118,7 @@ def execute(
     )
     with (
         cancel_on_signals(at_once=destination == "-") as cancel,
-        progress_bar(wanted=not run.quiet) as progress,
+        progress_bar(enabled=not run.quiet) as progress,
     ):
         report = pipeline.run(job, progress=progress, cancel=cancel)
     if run.json:

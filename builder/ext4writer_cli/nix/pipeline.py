@@ -101,7 +101,7 @@ def assemble(job: NixJob, closure: Closure) -> Tree:
     """Return the tree of the image, after applying all rules."""
     files, content = None, job.content
     if content.files is not None:
-        skip = job.output.itself(content.files)
+        skip = job.output.identity_test(content.files)
         files = read_files(content.files, xattrs=not content.no_xattrs, skip=skip)
     contents: Sequence[Entry] = ()
     if content.contents is not None:
