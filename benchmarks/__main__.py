@@ -188,8 +188,8 @@ def refuse(reason: str) -> int:
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
     found = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    found.add_argument("--quick", action="store_true", help="small workloads, two rounds")
-    found.add_argument("--rounds", type=int, metavar="N", help="runs of every contender")
+    found.add_argument("--quick", action="store_true", help="use small workloads and two rounds")
+    found.add_argument("--rounds", type=int, metavar="N", help="number of runs of each contender")
     found.add_argument(
         "--against",
         metavar="REVISION",
@@ -200,9 +200,11 @@ def parser() -> argparse.ArgumentParser:
         "--add", action="store_true", help="keep the other workloads of the last report"
     )
     found.add_argument("--tree", type=Path, metavar="DIR", help="the system tree to read")
-    found.add_argument("--work", type=Path, metavar="DIR", help="where the workloads are made")
+    found.add_argument("--work", type=Path, metavar="DIR", help="the folder for the workloads")
     found.add_argument("--keep", action="store_true", help="keep the workloads for another run")
-    found.add_argument("--profile", action="store_true", help="write profiles of our runs too")
+    found.add_argument(
+        "--profile", action="store_true", help="also write profiles of ext4writer's runs"
+    )
     found.add_argument("--publish", action="store_true", help="put the results into docs/")
     return found
 

@@ -52,7 +52,7 @@ class Bench:
             self.results[workload.key] = outcome
             say(f"{workload.key}: {workload.title}")
             try:
-                with place(self.work, workload) as folder:
+                with workload_folder(self.work, workload) as folder:
                     self._run_workload(workload, outcome, folder)
             except SkippedError as reason:
                 outcome.skipped = str(reason)
@@ -175,7 +175,7 @@ class _Stage:
         for number in range(self.outcome.rounds):
             for path in self.sources.values():
                 trees.read_all(path)
-            for contender in turns(contenders, number):
+            for contender in run_order(contenders, number):
                 if contender not in running or number >= contender.most_runs:
                     continue
                 if not self._attempt(contender, number):
@@ -270,7 +270,7 @@ class _Stage:
             os.sync()
 
 
-def turns(contenders: Sequence[Contender], number: int) -> Iterator[Contender]:
+def run_order(contenders: Sequence[Contender], number: int) -> Iterator[Contender]:
     """Yield the contenders in the order of round ``number``, which starts with another each time.
 
     An earlier revision runs directly before this one in even rounds, counted from 0, and directly
@@ -315,7 +315,7 @@ def obstacle(contender: Contender, survey: trees.Survey | None) -> str:
 
 
 @contextmanager
-def place(work: Path, workload: Workload) -> Iterator[Path]:
+def workload_folder(work: Path, workload: Workload) -> Iterator[Path]:
     """Yield the directory for a workload, on a new file system if the workload needs one."""
     if workload.disk == "":
         require_room(work, workload.disk_bytes)

@@ -156,7 +156,7 @@ class Goal:
         return measured.median <= self.limit
 
     @property
-    def wanted(self) -> str:
+    def bound_text(self) -> str:
         """The limit in words."""
         return f"{self.bound} {self.unit(self.limit)}"
 
@@ -196,7 +196,7 @@ GOALS = (
     *(goal for kind in ("xfs", "btrfs") for goal in (
         Goal(f"4 GiB in four files on {kind}, time",
              Value(f"reflink-{kind}", "ext4writer", "wall"), "at most", 1, seconds),
-        Goal(f"4 GiB in four files on {kind}, growth of the disk by content",
+        Goal(f"4 GiB in four files on {kind}, growth of disk usage by content",
              GrownShare(f"reflink-{kind}", "ext4writer"), "at most", 3, percent),
     )),
     Goal("Closure: old pipeline over ext4writer, both with zstd, time",
@@ -211,7 +211,7 @@ GOALS = (
          Ratio("closure", "ext4writer-plain", "pipeline-plain", "image"), "at most", 1, times),
     *(goal for key, about in (("ext4writer", "with zstd"), ("ext4writer-plain", "without"))
       for goal in (
-        Goal(f"Closure: most disk at any time over output, {about}",
+        Goal(f"Closure: peak disk usage over output, {about}",
              Within("closure", key, "scratch", "output"), "at most", 1, times),
         Goal(f"Closure: bytes that differ between two runs, {about}",
              Value("closure", key, "differing"), "at most", 0, "{:,.0f}".format),

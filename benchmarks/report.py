@@ -14,15 +14,15 @@ from .kinds import Workload
 COLUMNS = ("tool", "time", "time against {baseline}", "CPU", "peak memory", "on disk", "e2fsck -fn")
 MORE = {
     "us_per_entry": ("plan", us_per_entry),
-    "tree_bytes_per_entry": ("memory for the tree", bytes_per_entry),
-    "bytes_per_entry": ("for tree and plan", bytes_per_entry),
-    "grown": ("growth of the disk", size),
-    "scratch": ("most disk at any time", size),
+    "tree_bytes_per_entry": ("memory of the tree", bytes_per_entry),
+    "bytes_per_entry": ("memory of tree and plan", bytes_per_entry),
+    "grown": ("growth of disk usage", size),
+    "scratch": ("peak disk usage", size),
     "output": ("output", size),
     "image": ("file system", size),
-    "free": ("free in it", size),
+    "free": ("free space", size),
     "free_inodes": ("free inodes", "{:,.0f}".format),
-    "differing": ("bytes that differ from those of the first run", "{:,.0f}".format),
+    "differing": ("bytes that differ from the first run", "{:,.0f}".format),
 }
 """Figures that only some rows have -> (title, function that formats them)."""
 
@@ -70,7 +70,7 @@ class Report:
         width = max((len(goal.about) for goal, _ in rows), default=0)
         lines = [
             f"{verdict(goal, measured):12}  {goal.about:{width}}  "
-            f"{measured.text(goal.unit) if measured else '-'}, wanted {goal.wanted}"
+            f"{measured.text(goal.unit) if measured else '-'}, goal: {goal.bound_text}"
             for goal, measured in rows
         ]
         if self.quick:
@@ -141,11 +141,11 @@ class Report:
         yield "## Figures to reach"
         yield ""
         yield from _table(
-            ("figure", "wanted", "measured", ""),
+            ("figure", "goal", "measured", ""),
             (
                 (
                     goal.about,
-                    goal.wanted,
+                    goal.bound_text,
                     measured.text(goal.unit) if measured else "",
                     verdict(goal, measured),
                 )

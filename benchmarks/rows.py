@@ -430,7 +430,7 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
         *(empty_image(key, size, work) for key, size in scale.empty_bytes.items()),
         Workload(
             "in-memory",
-            "Images of 100 files that are made in memory, time of one",
+            "Images of 100 files made in memory, time of one image",
             "path",
             (
                 inside(
@@ -467,7 +467,7 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
         ),
         Workload(
             "reseal",
-            "Resealing all checksums of a 256 KiB image with 100 files, time of one",
+            "Resealing all checksums of a 256 KiB image with 100 files, time of one image",
             "whole",
             tuple(
                 inside(
@@ -499,7 +499,7 @@ def workloads(scale: Scale, quick: bool, tree: Path | None, work: Path) -> tuple
         ),
         Workload(
             "recipes",
-            "Images of recipes in memory, time of one",
+            "Images of recipes in memory, time of one image",
             "seeds",
             tuple(
                 inside(
