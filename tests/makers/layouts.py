@@ -1,0 +1,19 @@
+"""Layouts of files whose content compresses badly."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import ext4writer
+from ext4writer import Layout, Spec, sources
+
+
+def plan_of_noise(folder: Path) -> Layout:
+    """Plan an image with 40 MiB free of files in ``folder``, which are made."""
+    chance = random.Random(4)
+    for number in range(40):
+        text = chance.randbytes(50) * chance.randrange(3000)
+        (folder / f"file{number}").write_bytes(text)
+    (folder / "noise").write_bytes(chance.randbytes(1 << 20))
+    return ext4writer.plan(sources.directory(folder), Spec(free="40M"))
