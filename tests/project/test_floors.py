@@ -1041,7 +1041,8 @@ def errors() -> Iterator[type[Exception]]:
             )
 
 
-def test_every_public_error_is_exported() -> None:
+def test_every_public_error_is_exported_and_documented() -> None:
+    page = (ROOT / "docs/library.md").read_text()
     found = set(errors())
     assert len(found) > 15
     for error in found:
@@ -1049,6 +1050,7 @@ def test_every_public_error_is_exported() -> None:
         package = ext4writer if home[1] == "errors" else import_module(".".join(home[:2]))
         assert error.__name__ in package.__all__, error
         assert getattr(package, error.__name__) is error
+        assert f"`{error.__name__}`" in page, error
 
 
 ONE_PLACE = {
