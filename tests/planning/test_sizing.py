@@ -88,8 +88,8 @@ def promised_inodes(spec: Spec) -> int:
 def keeps_promise(layout: Layout, spec: Spec) -> bool:
     """Whether ``layout`` keeps the promises of ``spec`` for a fitted image."""
     fmt = plan_of(layout).format
-    withheld = sizing.unavailable_blocks(fmt, layout.blocks_count, spec)
-    if spec.reserved_percent and layout.free_blocks < withheld:
+    unavailable = sizing.unavailable_blocks(fmt, layout.blocks_count, spec)
+    if spec.reserved_percent and layout.free_blocks < unavailable:
         return False
     return layout.available_bytes >= spec.fitted_free and layout.free_inodes >= promised_inodes(
         spec
@@ -389,10 +389,10 @@ def test_huge_promises_are_solved_fast(free: int) -> None:
     """The resize inode has 32-bit block numbers, and is omitted where blocks need more."""
     layout = ext4writer.plan(files([1000]), Spec(free=free))
     assert free <= layout.available_bytes < free + 4096
-    wide = layout.blocks_count >= 1 << 32
-    assert wide is (free != 15 << 40)
-    assert ("resize_inode" in layout.features) is not wide
-    assert plan_of(layout).geometry.reserved_gdt_blocks == 0 if wide else 1
+    is_64bit = layout.blocks_count >= 1 << 32
+    assert is_64bit is (free != 15 << 40)
+    assert ("resize_inode" in layout.features) is not is_64bit
+    assert (plan_of(layout).geometry.reserved_gdt_blocks == 0) is is_64bit
 
 
 @pytest.mark.parametrize("change", ["^sparse_super,^resize_inode", "^resize_inode"])
