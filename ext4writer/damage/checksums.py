@@ -155,9 +155,9 @@ def set_checksums(buffer: WriteBuffer, changed: Iterable[int] | None = None) -> 
             set_superblock_checksum(view, SUPERBLOCK_OFFSET)
             return
         if fmt.has_journal and fmt.needs_recovery and not fmt.journal_dev:
-            sealer = _Sealer(view, fmt, superblock, None)
-            sealer.find_groups()
-            places = sealer.journal_places()
+            checksums = _ChecksumPass(view, fmt, superblock, None)
+            checksums.find_groups()
+            places = checksums.journal_places()
             pending = pending_blocks(view, fmt.block_size, places, 0) if places else {}
             if pending:
                 _set_replayed_checksums(view, fmt, places, pending)
@@ -168,7 +168,7 @@ def set_checksums(buffer: WriteBuffer, changed: Iterable[int] | None = None) -> 
             for at in dirty
         ):
             dirty = None
-        _Sealer(view, fmt, superblock, dirty).run()
+        _ChecksumPass(view, fmt, superblock, dirty).run()
 
 
 def _set_replayed_checksums(
@@ -190,9 +190,9 @@ def _set_replayed_checksums(
             after[place : place + 4] = _JOURNAL_MAGIC
     superblock = bytes(after[SUPERBLOCK_OFFSET : SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE])
     with memoryview(after) as replayed:
-        sealer = _Sealer(replayed, _format(superblock) or fmt, superblock, None)
-        sealer.with_journal = False
-        sealer.run()
+        checksums = _ChecksumPass(replayed, _format(superblock) or fmt, superblock, None)
+        checksums.with_journal = False
+        checksums.run()
     view[:] = after
     for target, (start, escaped) in pending.items():
         place = target * size
@@ -201,9 +201,9 @@ def _set_replayed_checksums(
             view[start : start + 4] = bytes(4)
         view[place : place + size] = kept[target]
     superblock = bytes(view[SUPERBLOCK_OFFSET : SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE])
-    sealer = _Sealer(view, fmt, superblock, None)
-    sealer.seal_alone()
-    sealer.set_log_checksums(places, 0)
+    checksums = _ChecksumPass(view, fmt, superblock, None)
+    checksums.run_on_tables()
+    checksums.set_log_checksums(places, 0)
 
 
 @lru_cache(maxsize=256)
@@ -214,7 +214,7 @@ def _format(superblock: bytes) -> Format | None:
         return None
 
 
-class _Sealer:
+class _ChecksumPass:
     """Sets the checksums of one image in one pass."""
 
     def __init__(
@@ -262,7 +262,7 @@ class _Sealer:
             for at in supers:
                 set_superblock_checksum(self.view, at)
 
-    def seal_alone(self) -> None:
+    def run_on_tables(self) -> None:
         """Set only the checksums of superblocks, descriptors and inodes."""
         supers = self.find_groups()
         if self.format.metadata_csum:

@@ -246,7 +246,7 @@ def test_the_kernel_mounts_an_image_with_mmp(tmp_path: Path) -> None:
 
 @pytest.mark.damaged
 @pytest.mark.parametrize(
-    "lie",
+    "corruption",
     [
         "mmp.mmp_magic=1",
         "mmp.mmp_checksum=1",
@@ -254,17 +254,17 @@ def test_the_kernel_mounts_an_image_with_mmp(tmp_path: Path) -> None:
         "orphan_block_tail[31].ob_checksum=1",
     ],
 )
-def test_deliberate_damage_is_found(lie: str, tmp_path: Path) -> None:
+def test_deliberate_damage_is_found(corruption: str, tmp_path: Path) -> None:
     image = tmp_path / "image"
     spec = Spec(features="mmp,orphan_file")
-    ext4writer.write_image(sample(), image, spec, overrides=[Override.parse(lie)])
+    ext4writer.write_image(sample(), image, spec, overrides=[Override.parse(corruption)])
     assert problems(image)
     with open_image(image) as opened:
         found = check_opened(opened, []).problems
-    assert any(lie.partition(".")[2].partition("=")[0] in problem.line for problem in found)
+    assert any(corruption.partition(".")[2].partition("=")[0] in problem.line for problem in found)
 
 
-@pytest.mark.parametrize("lie", ["mmp.mmp_seq=1", "orphan_block_tail.ob_magic=1"])
-def test_there_is_nothing_to_damage_without_the_feature(lie: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("corruption", ["mmp.mmp_seq=1", "orphan_block_tail.ob_magic=1"])
+def test_there_is_nothing_to_damage_without_the_feature(corruption: str, tmp_path: Path) -> None:
     with pytest.raises(OverrideError, match="the image has no such"):
-        ext4writer.write_image(Tree(), tmp_path / "image", overrides=[Override.parse(lie)])
+        ext4writer.write_image(Tree(), tmp_path / "image", overrides=[Override.parse(corruption)])

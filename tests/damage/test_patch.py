@@ -340,15 +340,15 @@ def test_a_partition_is_patched_and_the_rest_kept(tmp_path: Path) -> None:
 
 
 def test_build_takes_the_same_grammar(tmp_path: Path) -> None:
-    source, plain, lie = tmp_path / "source", tmp_path / "plain", tmp_path / "lie"
+    source, plain, damaged = tmp_path / "source", tmp_path / "plain", tmp_path / "damaged"
     source.mkdir()
     (source / "f").write_text("text")
     texts = ["inode[/f].i_size_lo=limit+1", "dir_entry_2[/][f].inode^=1"]
     assert command("build", source, "-o", plain).returncode == 0
     options = [word for text in texts for word in ("--override", text)]
-    assert command("build", source, "-o", lie, *options).returncode == 0
-    assert lie.read_bytes() == patch(plain.read_bytes(), texts)
-    done = command("build", source, "-o", lie, "--override", "bytes[/f][0]=text:T")
+    assert command("build", source, "-o", damaged, *options).returncode == 0
+    assert damaged.read_bytes() == patch(plain.read_bytes(), texts)
+    done = command("build", source, "-o", damaged, "--override", "bytes[/f][0]=text:T")
     assert "content of a file" in done.stderr
 
 

@@ -1246,7 +1246,7 @@ def test_order_of_overrides_does_not_matter(cases: list[AnyOverride], data: st.D
         for bit in bits
         for checksummed in [data.draw(st.booleans())]
     ]
-    if {"bg_inode_bitmap_csum_lo", "bg_inode_bitmap_csum_hi"} & {lie.field for lie in overrides}:
+    if {"bg_inode_bitmap_csum_lo", "bg_inode_bitmap_csum_hi"} & {each.field for each in overrides}:
         return
     assert corrupted("one group", *overrides) == corrupted(
         "one group", *data.draw(st.permutations(overrides))
@@ -1274,12 +1274,12 @@ def test_a_number_in_two_fields_has_one_name() -> None:
     tree = Tree()
     tree.file("/f", b"text")
     images = []
-    for lies in (
+    for texts in (
         ["inode[/f].i_size=0x123456789"],
         ["inode[/f].i_size_lo=0x23456789", "inode[/f].i_size_high=1"],
     ):
         image = bytearray()
-        write_image(tree, image, overrides=[Override.parse(lie) for lie in lies])
+        write_image(tree, image, overrides=[Override.parse(text) for text in texts])
         images.append(image)
     assert images[0] == images[1]
     for bad, words in (

@@ -104,7 +104,7 @@ def places(found: Sequence[Base]) -> dict[tuple[str, str], list[Place]]:
     return dict(sorted(fields.items()))
 
 
-def changed(place: Place, which: int, chance: random.Random, *, is_sealed: bool) -> Case | None:
+def changed(place: Place, which: int, chance: random.Random, *, with_checksum: bool) -> Case | None:
     """The image with value number ``which`` in a field; None if the field has that value."""
     one, unit, row, fmt = place
     at, size = row.offset, row.size
@@ -116,13 +116,13 @@ def changed(place: Place, which: int, chance: random.Random, *, is_sealed: bool)
     if new == old:
         return None
     data[at : at + size] = new.to_bytes(size, "little")
-    if is_sealed:
+    if with_checksum:
         part = bytearray(data[unit.offset : unit.offset + unit.size])
         with suppress(ValueError):
             checksum_unit(fmt, unit, part)
         data[unit.offset : unit.offset + unit.size] = part
     what = f"{one.name}: {row.name} of {unit.owner} at byte {at}: {old:#x} -> {new:#x}, "
-    return Case(unit.kind.value, what + ("sealed" if is_sealed else "stale"), bytes(data))
+    return Case(unit.kind.value, what + ("checksum" if with_checksum else "stale"), bytes(data))
 
 
 def cases(found: Sequence[Base], times: int, seed: int) -> Iterator[Case]:
@@ -130,9 +130,11 @@ def cases(found: Sequence[Base], times: int, seed: int) -> Iterator[Case]:
     yield from truncated(found, CUTS_FOR_EACH * times, chance)
     for listed in places(found).values():
         for which in range(VALUES):
-            for is_sealed in (False, True):
+            for with_checksum in (False, True):
                 for _ in range(times):
-                    case = changed(chance.choice(listed), which, chance, is_sealed=is_sealed)
+                    case = changed(
+                        chance.choice(listed), which, chance, with_checksum=with_checksum
+                    )
                     if case is not None:
                         yield case
 

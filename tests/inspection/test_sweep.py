@@ -42,7 +42,7 @@ def test_fields_that_are_damaged(found: list[agreement.Base], tmp_path: Path) ->
         for number, listed in enumerate(fields)
         if (
             case := sweep.changed(
-                chance.choice(listed), number % sweep.VALUES, chance, is_sealed=number % 3 > 0
+                chance.choice(listed), number % sweep.VALUES, chance, with_checksum=number % 3 > 0
             )
         )
     )

@@ -29,8 +29,8 @@ def geometries(draw: st.DrawFn) -> dict[str, Any]:
     """Options of a Spec that affect the size and the metadata of groups."""
     block_size = draw(st.sampled_from([1024, 2048, 4096, 16384, 65536]))
     options: dict[str, Any] = {"block_size": block_size}
-    meta_bg, clusters, wide = (draw(st.booleans()) for _ in range(3))
-    words = ["64bit" if wide else "^64bit"]
+    meta_bg, clusters, is_64bit = (draw(st.booleans()) for _ in range(3))
+    words = ["64bit" if is_64bit else "^64bit"]
     words.append(draw(st.sampled_from(["", "^sparse_super", "sparse_super2"])))
     if meta_bg:
         words.append("meta_bg")
@@ -42,7 +42,7 @@ def geometries(draw: st.DrawFn) -> dict[str, Any]:
         options["cluster_size"] = block_size << draw(st.integers(0, 9))
     elif draw(st.booleans()):
         options["blocks_per_group"] = draw(st.sampled_from([256, 1024, 4096]))
-    if wide:
+    if is_64bit:
         options["desc_size"] = draw(st.sampled_from([None, 64, 128, 1024]))
     elif not clusters and draw(st.booleans()):
         words.append("^extent")

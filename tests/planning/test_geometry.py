@@ -787,8 +787,8 @@ def test_vast_image_is_built_fast(vast: Path, watch: Watch, name: str) -> None:
     if words != "^metadata_csum":
         assert used < known + space["bitmaps"] // 2 // 16 + MIB
     assert seconds < 10
-    wide = layout.blocks_count >= 1 << 32
-    assert ("resize_inode" in layout.features) is not wide
+    is_64bit = layout.blocks_count >= 1 << 32
+    assert ("resize_inode" in layout.features) is not is_64bit
     superblock = debugfs.superblock(image)
     assert int(superblock["Block count"]) == size // 4096 == layout.blocks_count
     assert int(superblock["Free blocks"]) == layout.free_blocks

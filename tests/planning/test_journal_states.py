@@ -194,7 +194,7 @@ def test_journal_policies_match_their_names() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_units_and_checksums(name: str) -> None:
     layout, data = built(name)
-    sealed = reseal(data)
+    recomputed = reseal(data)
     planned = {
         (unit.kind, unit.number, unit.offset)
         for kind in LOG_KINDS
@@ -211,7 +211,7 @@ def test_units_and_checksums(name: str) -> None:
     assert found == planned
     for kind, _, offset in found:
         if kind is not UnitKind.JOURNAL_BLOCK:
-            assert sealed[offset : offset + 1024] == data[offset : offset + 1024]
+            assert recomputed[offset : offset + 1024] == data[offset : offset + 1024]
 
 
 def test_content_is_as_it_was_and_bytes_are_pinned_by_the_seed() -> None:
@@ -274,7 +274,7 @@ def test_overrides_of_the_log(tmp_path: Path, watch: Watch) -> None:
     _, data = built("journal-transactions:2")
     number = next(n for n, kind in opened_journal(data).scanned().blocks if "commit" in kind.value)
     change = f"journal_commit_header[{number}].h_commit_sec=5"
-    for name, text, transactions in (("sealed", change, True), ("stale", "!" + change, False)):
+    for name, text, transactions in (("recomputed", change, True), ("stale", "!" + change, False)):
         image = tmp_path / name
         changed = patch(data, [override(text)])
         assert bool(opened_journal(changed).transactions()) is transactions

@@ -282,9 +282,9 @@ def test_watch_rejects_a_bad_image(tmp_path: Path, watch: Watch) -> None:
 
 
 def test_watch_leaves_overrides_alone(tmp_path: Path, watch: Watch) -> None:
-    lie = ext4writer.Override.parse("superblock.s_free_blocks_count_lo=7", reseal=True)
+    corruption = ext4writer.Override.parse("superblock.s_free_blocks_count_lo=7", reseal=True)
     image = tmp_path / "image"
-    ext4writer.write_image(example_tree(), image, overrides=[lie])
+    ext4writer.write_image(example_tree(), image, overrides=[corruption])
     assert watch.count == 0
     assert problems(image)
 

@@ -95,7 +95,7 @@ def test_the_command(path: Path) -> None:
 
 def test_a_stale_checksum_is_shown(tmp_path: Path) -> None:
     path = tmp_path / "image"
-    lie = Override.parse("inode[/a].i_gid=5", reseal=False)
-    write_image(fuzz.small_tree(), path, overrides=[lie])
+    corruption = Override.parse("inode[/a].i_gid=5", reseal=False)
+    write_image(fuzz.small_tree(), path, overrides=[corruption])
     done = run("show", path, "/a")
     assert "inode.i_gid" in done.stdout and "wrong: 0x" in done.stdout
