@@ -32,7 +32,7 @@ settings.load_profile("same")
 
 def pytest_configure(config: pytest.Config) -> None:
     for line in (
-        "damaged: makes images that are wrong on purpose; none is judged by itself",
+        "damaged: creates images that are wrong on purpose; none is judged automatically",
         "judged(level): how strictly the first image of the test is judged, quick or full",
     ):
         config.addinivalue_line("markers", line)
@@ -53,7 +53,7 @@ def pytest_collection_finish() -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     missing = sorted(tools.missing_oracles)
     if missing:
-        terminalreporter.section("judges that were missing")
+        terminalreporter.section("missing judges")
         for line in missing:
             terminalreporter.line(line)
 

@@ -445,8 +445,7 @@ def test_content_from_a_callable(
     assert_refused(error, "/made/up: ", word, tree=tree, out=out, spec=Spec(hole_size=0))
 
 
-# -- outputs that do not accept everything
-# -----------------------------------------------------------
+# -- outputs that do not accept everything ---------------------------------------------------------
 
 IN_A_FULL_FOLDER = """
 "$@"
@@ -535,7 +534,7 @@ def test_a_file_object_that_fills(kind: type[Filling], source: Path) -> None:
 # -- interruptions ---------------------------------------------------------------------------------
 
 
-class Later:
+class CancelAfter:
     """Set after ``times`` queries."""
 
     def __init__(self, times: int) -> None:
@@ -556,7 +555,7 @@ def test_a_cancel_at_every_stage(
     times = 0
     while True:
         try:
-            ext4writer.write_image(tree, out / "image", cancel=Later(times), **pool)
+            ext4writer.write_image(tree, out / "image", cancel=CancelAfter(times), **pool)
         except CancelledError:
             assert_untouched(out)
             times += 1

@@ -88,7 +88,7 @@ def in_process(
 def test_the_digest_is_the_pinned_one(path: Path) -> None:
     manifest = load(path)
     assert digest(manifest.tree, manifest.spec) == manifest.sha256, (
-        "The image has changed. If that was meant: python -m tests.makers.fixtures_update"
+        "The image has changed. If this was intended: python -m tests.makers.fixtures_update"
     )
 
 

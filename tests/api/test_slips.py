@@ -86,7 +86,7 @@ SPEC = Spec(size="256K", journal="none")
 SPEC_OF_JOURNAL = Spec(size="1M", journal_device=True)
 
 
-class Now(Executor):
+class ImmediateExecutor(Executor):
     """Runs each task immediately, in this process."""
 
     def submit(self, work: Any, /, *args: Any, **options: Any) -> Future[Any]:
@@ -336,7 +336,12 @@ class Prepared:
             "random_recipe": lambda: Call(fuzzing.random_recipe, {"seed": 1}),
             "write_parts": lambda: Call(
                 distributed.write_parts,
-                {"plan": "plan", "target": "parts.img", "executor": Now(), "parts": 2},
+                {
+                    "plan": "plan",
+                    "target": "parts.img",
+                    "executor": ImmediateExecutor(),
+                    "parts": 2,
+                },
             ),
             "Bmap": lambda: Call(watchers.Bmap, {"size": 4096, "unused": []}),
             "Bmap.update": lambda: Call(watchers.Bmap(4096, []).update, {"data": b"a"}),
@@ -472,7 +477,7 @@ def methods_of(kind: type) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
-    folder = tmp_path_factory.mktemp("slips")
+    folder = tmp_path_factory.mktemp("wrong_answers")
     with contextlib.chdir(folder):
         yield Prepared(folder)
 
@@ -503,7 +508,7 @@ def names_it(text: str, parameter: str, wrong: object) -> bool:
     return parameter.rstrip("s") in text or shown in text or ascii(wrong)[:80] in text
 
 
-def slips(name: str, make: Callable[[], Call]) -> Iterator[str]:
+def wrong_answers(name: str, make: Callable[[], Call]) -> Iterator[str]:
     """What is wrong with the answers to wrong values, as lines."""
     call = make()
     use(call.function(**call.valid))
@@ -533,7 +538,7 @@ def slips(name: str, make: Callable[[], Call]) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", sorted(set(public()) - OTHERS))
 def test_a_wrong_argument_is_one_line_that_names_it(name: str, prepared: Prepared) -> None:
-    assert list(slips(name, prepared.calls()[name])) == []
+    assert list(wrong_answers(name, prepared.calls()[name])) == []
 
 
 UNKNOWN = "procesess"

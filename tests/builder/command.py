@@ -64,7 +64,7 @@ def wait_for_handlers(process: subprocess.Popen[Any], seconds: float = TIMEOUT) 
         if caught is not None and int(caught[1], 16) & 1 << signal.SIGTERM - 1:
             return
         time.sleep(0.02)
-    raise AssertionError("the command heeds no signals")
+    raise AssertionError("the command handles no signals")
 
 
 def report(*arguments: Argument, **keywords: Any) -> Any:

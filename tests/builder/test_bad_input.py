@@ -35,7 +35,7 @@ main()
 """
 
 
-def powerless() -> tuple[str, ...]:
+def without_root_privileges() -> tuple[str, ...]:
     """A command that starts programs without root's exemption from permission bits."""
     if os.geteuid() != 0:
         return ()
@@ -66,7 +66,7 @@ def test_an_empty_name_is_no_source(out: Path) -> None:
 
 def test_a_file_that_cannot_be_read(source: Path, out: Path) -> None:
     (source / "etc" / "hosts").chmod(0)
-    done = run("build", source, "-o", out / "a.img", prefix=powerless())
+    done = run("build", source, "-o", out / "a.img", prefix=without_root_privileges())
     assert_one_line(done, 1, str(source / "etc" / "hosts"), "Permission denied")
     assert_untouched(out)
 
@@ -74,7 +74,7 @@ def test_a_file_that_cannot_be_read(source: Path, out: Path) -> None:
 def test_a_folder_that_cannot_be_read(source: Path, out: Path) -> None:
     (source / "etc").chmod(0)
     try:
-        done = run("build", source, "-o", out / "a.img", prefix=powerless())
+        done = run("build", source, "-o", out / "a.img", prefix=without_root_privileges())
     finally:
         (source / "etc").chmod(0o755)
     assert_one_line(done, 1, str(source / "etc"), "Permission denied")
@@ -159,7 +159,7 @@ def test_an_output_that_is_a_device_stays_one(device: str, source: Path) -> None
 
 def test_an_output_in_a_folder_that_is_not_writable(source: Path, out: Path) -> None:
     out.chmod(0o555)
-    done = run("build", source, "-o", out / "a.img", prefix=powerless())
+    done = run("build", source, "-o", out / "a.img", prefix=without_root_privileges())
     out.chmod(0o755)
     assert_one_line(done, 1, str(out), "not writable")
     assert_untouched(out)

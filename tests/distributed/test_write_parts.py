@@ -72,7 +72,7 @@ def processes() -> ProcessPoolExecutor:
         missing("sharing semaphores between processes", f"mount /dev/shm ({error})")
 
 
-class Here(Executor):
+class ImmediateExecutor(Executor):
     """Runs each task immediately, or fails as requested."""
 
     def __init__(self, failing: dict[int, int] | None = None) -> None:
@@ -117,7 +117,7 @@ def test_threads_and_more_parts_than_blocks(tmp_path: Path) -> None:
 
 def test_a_part_that_fails_is_tried_again(plan: Path, expected: bytes, tmp_path: Path) -> None:
     image = tmp_path / "image"
-    executor = Here({3: 2})
+    executor = ImmediateExecutor({3: 2})
     done = write_parts(plan, image, executor, parts=5)
     assert image.read_bytes() == expected
     assert done.made == 5 and executor.asked.count(3) == 3
@@ -126,13 +126,13 @@ def test_a_part_that_fails_is_tried_again(plan: Path, expected: bytes, tmp_path:
 def test_existing_parts_are_not_written_again(plan: Path, expected: bytes, tmp_path: Path) -> None:
     image = tmp_path / "image"
     with pytest.raises(PartsError, match="1 of 5 parts are missing.*the worker died") as failed:
-        write_parts(plan, image, Here({4: 3}), parts=5)
+        write_parts(plan, image, ImmediateExecutor({4: 3}), parts=5)
     assert failed.value.numbers == [4] and not image.exists()
     partial_file = tmp_path / "image.partial"
     with partial_file.open("r+b") as file:
         file.seek(5000)
         file.write(b"a disk that forgot")
-    done = write_parts(plan, image, Here(), parts=5)
+    done = write_parts(plan, image, ImmediateExecutor(), parts=5)
     assert image.read_bytes() == expected
     assert done.made == 2  # the missing one, and the one whose digest is wrong now
 
@@ -162,28 +162,28 @@ def test_a_source_that_changed_ends_it(plan: Path, folder: Path, tmp_path: Path)
     image.write_bytes(b"before")
     (folder / "file7").write_bytes(b"!" * (folder / "file7").stat().st_size)
     with pytest.raises(SourceChangedError, match="file7"):
-        write_parts(plan, image, Here(), parts=3)
+        write_parts(plan, image, ImmediateExecutor(), parts=3)
     assert image.read_bytes() == b"before"
 
 
 def test_a_private_file_stays_private(plan: Path, tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.touch(0o600)
-    write_parts(plan, image, Here(), parts=2)
+    write_parts(plan, image, ImmediateExecutor(), parts=2)
     assert image.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_source_is_never_the_target(plan: Path, folder: Path) -> None:
     before = (folder / "file3").read_bytes()
     with pytest.raises(OutputError):
-        write_parts(plan, folder / "file3", Here())
+        write_parts(plan, folder / "file3", ImmediateExecutor())
     assert (folder / "file3").read_bytes() == before
 
 
 def test_numbers_that_cannot_be(plan: Path, tmp_path: Path) -> None:
     for name in ("parts", "attempts"):
         with pytest.raises(SpecError, match=name):
-            write_parts(plan, tmp_path / "image", Here(), **{name: 0})  # type: ignore[arg-type]
+            write_parts(plan, tmp_path / "image", ImmediateExecutor(), **{name: 0})  # type: ignore[arg-type]
 
 
 def test_a_plan_that_was_saved_again_is_read_again(plan: Path, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_a_plan_that_was_saved_again_is_read_again(plan: Path, tmp_path: Path) -
         tree.file("/file", text * 1000)
         layout = ext4writer.plan(tree)
         layout.save(plan)
-        write_parts(plan, image, Here(), parts=3)
+        write_parts(plan, image, ImmediateExecutor(), parts=3)
         with layout.open() as whole:
             assert image.read_bytes() == whole.readall()
 
@@ -202,9 +202,9 @@ def test_a_plan_that_was_saved_again_is_read_again(plan: Path, tmp_path: Path) -
 def test_a_link_is_followed(plan: Path, expected: bytes, tmp_path: Path) -> None:
     (tmp_path / "image").symlink_to("real")
     with pytest.raises(OutputError, match="which does not exist"):
-        write_parts(plan, tmp_path / "image", Here(), parts=2)
+        write_parts(plan, tmp_path / "image", ImmediateExecutor(), parts=2)
     (tmp_path / "real").touch(0o640)
-    write_parts(plan, tmp_path / "image", Here(), parts=2)
+    write_parts(plan, tmp_path / "image", ImmediateExecutor(), parts=2)
     assert (tmp_path / "image").is_symlink()
     assert (tmp_path / "real").read_bytes() == expected
 
@@ -215,13 +215,13 @@ def test_files_of_others_stay(plan: Path, tmp_path: Path) -> None:
     for name in ("image.partial", "image.parts"):
         (tmp_path / name).write_bytes(b"of another kind")
         with pytest.raises(OutputError, match="is in the way"):
-            write_parts(plan, tmp_path / "image", Here(), parts=2)
+            write_parts(plan, tmp_path / "image", ImmediateExecutor(), parts=2)
         assert (tmp_path / name).read_bytes() == b"of another kind"
         (tmp_path / name).unlink()
     os.mkfifo(tmp_path / "fifo")
     for target, record in ((tmp_path / "fifo", None), (plan, None), (tmp_path / "image", plan)):
         with pytest.raises(OutputError):
-            write_parts(plan, target, Here(), record=record)
+            write_parts(plan, target, ImmediateExecutor(), record=record)
     assert plan.read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == ["fifo", "root.plan", "source"]
 
@@ -231,8 +231,8 @@ def test_work_stopped_before_its_first_part_resumes(
 ) -> None:
     image = tmp_path / "image"
     with pytest.raises(PartsError):
-        write_parts(plan, image, Here({1: 1}), parts=1, attempts=1)
-    write_parts(plan, image, Here(), parts=1)
+        write_parts(plan, image, ImmediateExecutor({1: 1}), parts=1, attempts=1)
+    write_parts(plan, image, ImmediateExecutor(), parts=1)
     assert image.read_bytes() == expected
 
 
@@ -258,22 +258,24 @@ def test_objects_that_are_not_executors_are_refused(plan: Path, tmp_path: Path) 
     for broken in (Broken(), Broken):
         with pytest.raises(PartsError, match="7 of 7 parts are missing.*a worker died"):
             write_parts(plan, image, broken, parts=7)
-    write_parts(plan, image, Here(), parts=7)
+    write_parts(plan, image, ImmediateExecutor(), parts=7)
 
 
 def test_nothing_is_left_if_the_work_cannot_begin(plan: Path, tmp_path: Path) -> None:
     require_importable("fsspec", "fsspec")
     with pytest.raises(OutputError, match="nonsense"):
-        write_parts(plan, "nonsense://image", Here())
+        write_parts(plan, "nonsense://image", ImmediateExecutor())
     with pytest.raises(OutputError):
-        write_parts(plan, tmp_path / "missing" / "image", Here(), record=tmp_path / "record")
+        write_parts(
+            plan, tmp_path / "missing" / "image", ImmediateExecutor(), record=tmp_path / "record"
+        )
     assert sorted(os.listdir(tmp_path)) == ["root.plan", "source"]
 
 
 # -- one call at a time ----------------------------------------------------------------------------
 
 
-class Inside(Here):
+class CallDuringWork(ImmediateExecutor):
     """Calls a function in the middle of the work."""
 
     def __init__(self, call: Callable[[], object]) -> None:
@@ -296,10 +298,10 @@ def test_a_second_call_for_one_image_is_refused(
     def again() -> None:
         for target, record in ((image, None), (image, tmp_path / "other"), (link, None)):
             with pytest.raises(OutputError, match="is in use|is in the way"):
-                write_parts(plan, target, Here(), parts=2, record=record)
+                write_parts(plan, target, ImmediateExecutor(), parts=2, record=record)
             refused.append(target)
 
-    write_parts(plan, image, Inside(again), parts=2)
+    write_parts(plan, image, CallDuringWork(again), parts=2)
     assert len(refused) == 6 and image.read_bytes() == expected
     assert sorted(os.listdir(tmp_path)) == ["image", "link", "root.plan", "source"]
 
@@ -329,10 +331,10 @@ def test_a_dead_process_holds_nothing(plan: Path, expected: bytes, tmp_path: Pat
         worker = int(process.stdout.readline())
         try:
             with pytest.raises(OutputError, match="is in use: another call"):
-                write_parts(plan, image, Here(), parts=3)
+                write_parts(plan, image, ImmediateExecutor(), parts=3)
             process.kill()
             process.wait()
-            assert write_parts(plan, image, Here(), parts=3).made == 3
+            assert write_parts(plan, image, ImmediateExecutor(), parts=3).made == 3
         finally:
             os.kill(worker, signal.SIGKILL)
     assert image.read_bytes() == expected
@@ -342,7 +344,7 @@ def test_a_dead_process_holds_nothing(plan: Path, expected: bytes, tmp_path: Pat
 def test_a_record_that_was_cut_off(plan: Path, expected: bytes, tmp_path: Path, left: str) -> None:
     image, record = tmp_path / "image", tmp_path / "image.parts"
     with pytest.raises(PartsError):
-        write_parts(plan, image, Here({4: 3}), parts=5)
+        write_parts(plan, image, ImmediateExecutor({4: 3}), parts=5)
     lines = record.read_bytes().splitlines(keepends=True)
     assert len(lines) == 6
     record.write_bytes(
@@ -355,9 +357,9 @@ def test_a_record_that_was_cut_off(plan: Path, expected: bytes, tmp_path: Path, 
     )
     if left == "nothing":  # then nothing shows that the file of the parts is ours
         with pytest.raises(OutputError, match="in the way"):
-            write_parts(plan, image, Here(), parts=5)
+            write_parts(plan, image, ImmediateExecutor(), parts=5)
         (tmp_path / "image.partial").unlink()
-    done = write_parts(plan, image, Here(), parts=5)
+    done = write_parts(plan, image, ImmediateExecutor(), parts=5)
     assert done.made == {"torn": 2, "zeros": 3, "no parts": 5, "nothing": 5}[left]
     assert image.read_bytes() == expected
     assert not record.exists()
@@ -367,15 +369,15 @@ def test_a_record_of_another_image(plan: Path, folder: Path, tmp_path: Path) -> 
     """It is not discarded for a new one; but a new plan of the same image starts over."""
     image, record = tmp_path / "image", tmp_path / "record"
     with pytest.raises(PartsError):
-        write_parts(plan, image, Here({2: 3}), parts=3, record=record)
+        write_parts(plan, image, ImmediateExecutor({2: 3}), parts=3, record=record)
     before = record.read_bytes()
     with pytest.raises(OutputError, match="record of parts of .*image"):
-        write_parts(plan, tmp_path / "other", Here(), parts=3, record=record)
+        write_parts(plan, tmp_path / "other", ImmediateExecutor(), parts=3, record=record)
     assert record.read_bytes() == before
     (folder / "new").write_bytes(b"new" * 5000)
     layout = ext4writer.plan(sources.directory(folder))
     layout.save(plan)
-    assert write_parts(plan, image, Here(), parts=3, record=record).made == 3
+    assert write_parts(plan, image, ImmediateExecutor(), parts=3, record=record).made == 3
     with layout.open() as whole:
         assert image.read_bytes() == whole.readall()
 
@@ -467,7 +469,7 @@ def test_a_multipart_upload(folder: Path, tmp_path: Path, s3: dict[str, Any]) ->
     store = s3fs.S3FileSystem(**s3)
     store.mkdir("images")
     with pytest.raises(PartsError):
-        write_parts(plan, "s3://images/root.img", Here({2: 9}), parts=4, options=s3)
+        write_parts(plan, "s3://images/root.img", ImmediateExecutor({2: 9}), parts=4, options=s3)
     with ThreadPoolExecutor(2) as executor:
         done = write_parts(plan, "s3://images/root.img", executor, parts=4, options=s3)
     assert done.made < len(done.digests)  # the others were uploaded before
@@ -486,7 +488,7 @@ def test_an_upload_that_s3_has_dropped(folder: Path, tmp_path: Path, s3: dict[st
     layout.save(plan)
     url = "s3://images/root.img"
     with pytest.raises(OutputError, match="s3://images/root.img: an upload cannot be started"):
-        write_parts(plan, url, Here(), options=s3)
+        write_parts(plan, url, ImmediateExecutor(), options=s3)
     store = s3fs.S3FileSystem(**s3)
     store.mkdir("images")
 
@@ -496,26 +498,26 @@ def test_an_upload_that_s3_has_dropped(folder: Path, tmp_path: Path, s3: dict[st
 
     where = {"Bucket": "images", "Key": "root.img"}
     with pytest.raises(PartsError):
-        write_parts(plan, url, Here({2: 9}), parts=1000, options=s3)
+        write_parts(plan, url, ImmediateExecutor({2: 9}), parts=1000, options=s3)
     [upload] = uploads()
     made = json.loads((tmp_path / "large.plan.parts").read_bytes().splitlines()[0])["count"]
     assert made == layout.size_bytes // (5 * MIB)
     store.call_s3("upload_part", **where, UploadId=upload, PartNumber=3, Body=b"of someone else")
     with pytest.raises(PartsError):
-        write_parts(plan, url, Here({2: 9}), parts=1000, options=s3)
+        write_parts(plan, url, ImmediateExecutor({2: 9}), parts=1000, options=s3)
     assert uploads() == [upload]
     store.call_s3("abort_multipart_upload", **where, UploadId=upload)
-    assert write_parts(plan, url, Here(), parts=1000, options=s3).made == made
+    assert write_parts(plan, url, ImmediateExecutor(), parts=1000, options=s3).made == made
     store.invalidate_cache()
     with store.open("images/root.img", "rb") as file, layout.open() as image:
         assert hashlib.sha256(file.read()).digest() == hashlib.sha256(image.readall()).digest()
     # What an earlier plan began is removed, because S3 charges for it.
     with pytest.raises(PartsError):
-        write_parts(plan, url, Here({1: 9}), parts=2, options=s3)
+        write_parts(plan, url, ImmediateExecutor({1: 9}), parts=2, options=s3)
     [earlier] = uploads()
     ext4writer.plan(sources.directory(folder), Spec(label="another")).save(plan)
     with pytest.raises(PartsError):
-        write_parts(plan, url, Here({1: 9}), parts=2, options=s3)
+        write_parts(plan, url, ImmediateExecutor({1: 9}), parts=2, options=s3)
     assert len(uploads()) == 1 and uploads() != [earlier]
 
 
@@ -543,16 +545,16 @@ def test_parts_of_two_plans_in_one_store(plan: Path, expected: bytes, folder: Pa
     other = plan.parent / "other.plan"
     ext4writer.plan(sources.directory(folder), Spec(label="other")).save(other)
     with pytest.raises(PartsError):
-        write_parts(plan, url, Here({3: 9}), parts=3)
+        write_parts(plan, url, ImmediateExecutor({3: 9}), parts=3)
     with pytest.raises(PartsError):
-        write_parts(other, url, Here({3: 9}), parts=3)
+        write_parts(other, url, ImmediateExecutor({3: 9}), parts=3)
     store, path = fsspec.core.url_to_fs(url)
     assert not store.exists(path)
     assert len(store.ls("/plans", detail=False)) == 4
     mark = hashlib.sha256(plan.read_bytes()).hexdigest()[:16]
     damaged = f"/plans/root.img.{mark}.2-of-3"
 
-    class Forgetful(Here):
+    class Forgetful(ImmediateExecutor):
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
             future = super().submit(fn, *args, **kwargs)
             if args[2] == 3:
@@ -562,10 +564,10 @@ def test_parts_of_two_plans_in_one_store(plan: Path, expected: bytes, folder: Pa
     with pytest.raises(OutputError, match="part 2 has changed"):
         write_parts(plan, url, Forgetful(), parts=3)
     assert not store.exists(path)
-    assert write_parts(plan, url, Here(), parts=3).made == 1
+    assert write_parts(plan, url, ImmediateExecutor(), parts=3).made == 1
     with store.open(path, "rb") as file:
         assert file.read() == expected
-    write_parts(other, url, Here(), parts=3)
+    write_parts(other, url, ImmediateExecutor(), parts=3)
     assert store.ls("/plans", detail=False) == ["/plans/root.img"]
 
 
@@ -576,5 +578,5 @@ def test_a_task_can_be_sent_to_other_processes() -> None:
 @pytest.mark.parametrize("record", ["image", "image.partial"])
 def test_the_record_is_never_the_image(plan: Path, tmp_path: Path, record: str) -> None:
     with pytest.raises(OutputError, match="another file for the record"):
-        write_parts(plan, tmp_path / "image", Here(), record=tmp_path / record)
+        write_parts(plan, tmp_path / "image", ImmediateExecutor(), record=tmp_path / record)
     assert not (tmp_path / record).exists()

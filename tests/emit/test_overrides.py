@@ -272,8 +272,7 @@ def test_the_image_contains_every_corrupted_record(tmp_path: Path) -> None:
     assert not listed[UNWRITTEN_GROUP].backup
 
 
-# -- one corruption
-# ---------------------------------------------------------------------------------
+# -- one corruption --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -621,8 +620,7 @@ def test_bit_of_a_bitmap_is_checksummed_in_all_descriptors(tmp_path: Path) -> No
     assert descs[0] != truth()[2 * BLOCK : 2 * BLOCK + 64]
 
 
-# -- what is not written in every image
-# --------------------------------------------------------------
+# -- what is not written in every image ------------------------------------------------------------
 
 
 def _inodes_per_group() -> int:

@@ -24,11 +24,11 @@ from ..judges.tools import require_importable
 pytestmark = pytest.mark.skipif(not can_fork, reason="this system has no fork")
 
 
-KNOWN: list[Doing] = []
+KNOWN: list[FunctionWorker] = []
 """Workers by number. A process that is forked later has them, and all their functions."""
 
 
-class Doing:
+class FunctionWorker:
     """Runs tasks with ``do``; the other functions run first and last, in forked processes."""
 
     def __init__(
@@ -50,11 +50,11 @@ class Doing:
         yield self._do(task)
 
 
-def known(number: int) -> Doing:
+def known(number: int) -> FunctionWorker:
     return KNOWN[number]
 
 
-def answers_in(pool: ProcessPool, worker: Doing, tasks: Iterable[Any]) -> list[Any]:
+def answers_in(pool: ProcessPool, worker: FunctionWorker, tasks: Iterable[Any]) -> list[Any]:
     found = []
     stage: Stage[Any, Any]
     with Stage(pool, worker) as stage:
@@ -74,7 +74,7 @@ def all_answers(
     do: Callable[[Any], Any], tasks: Iterable[Any], others: int = 3, **options: Any
 ) -> list[Any]:
     with ProcessPool(others + 1) as pool:
-        return answers_in(pool, Doing(do, **options), tasks)
+        return answers_in(pool, FunctionWorker(do, **options), tasks)
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +122,7 @@ def test_tasks_and_answers_larger_than_a_pipe() -> None:
 
 def test_heavy_tasks_do_not_queue_for_one_worker() -> None:
     stage: Stage[int, int]
-    with ProcessPool(3) as pool, Stage(pool, Doing(lambda task: task)) as stage:
+    with ProcessPool(3) as pool, Stage(pool, FunctionWorker(lambda task: task)) as stage:
         submitted = 0
         while not stage.full:
             stage.submit(submitted, FULL_LOAD // 2)
@@ -136,8 +136,8 @@ def test_heavy_tasks_do_not_queue_for_one_worker() -> None:
 
 
 def test_one_pool_serves_stage_after_stage() -> None:
-    once = Doing(lambda task: (task, os.getpid()))
-    tenfold = Doing(lambda task: (task * 10, os.getpid()))
+    once = FunctionWorker(lambda task: (task, os.getpid()))
+    tenfold = FunctionWorker(lambda task: (task * 10, os.getpid()))
     with ProcessPool(3) as pool:
         first = answers_in(pool, once, range(50))
         second = answers_in(pool, tenfold, range(50))
@@ -147,7 +147,7 @@ def test_one_pool_serves_stage_after_stage() -> None:
 
 
 def test_a_worker_that_cannot_be_sent_leaves_all_to_this_process() -> None:
-    class Unknown(Doing):
+    class Unknown(FunctionWorker):
         def __reduce__(self) -> tuple[object, ...]:
             raise TypeError("cannot pickle this")
 
@@ -279,9 +279,9 @@ class TestFailures:
         stage: Stage[int, int]
         with ProcessPool(3) as pool:
             with pytest.raises(SourceError, match="file"):
-                answers_in(pool, Doing(do), [1])
+                answers_in(pool, FunctionWorker(do), [1])
             assert not pool.can_share
-            with Stage(pool, Doing(int)) as stage:
+            with Stage(pool, FunctionWorker(int)) as stage:
                 assert not stage.others
                 stage.finish()
 
@@ -305,7 +305,7 @@ class TestThatTheSystemHasNoMore:
     def test_as_many_as_can_be_had(self, monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
         self.allow(monkeypatch, allowed)
         stage: Stage[int, int]
-        with ProcessPool(5) as pool, Stage(pool, Doing(int)) as stage:
+        with ProcessPool(5) as pool, Stage(pool, FunctionWorker(int)) as stage:
             assert stage.others == allowed
             stage.finish()
 
@@ -332,7 +332,7 @@ class TestEnds:
     def test_leaving_early_ends_the_workers_immediately(self) -> None:
         began = time.monotonic()
         stage: Stage[float, None]
-        with ProcessPool(4) as pool, Stage(pool, Doing(time.sleep)) as stage:
+        with ProcessPool(4) as pool, Stage(pool, FunctionWorker(time.sleep)) as stage:
             for _ in range(9):
                 stage.submit(60)
             stage.answers()

@@ -126,7 +126,7 @@ def main(count: int, first: int) -> None:
         if (seed - first) % 1000 == 999:
             done, took = seed - first + 1, time.monotonic() - started
             print(f"{done} seeds, {failed} failures, {took:.0f} s", flush=True)
-    print(f"{count} seeds from {first} on, {failed} failures")
+    print(f"{count} seeds starting at {first}, {failed} failures")
 
 
 if __name__ == "__main__":

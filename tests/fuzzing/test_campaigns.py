@@ -41,7 +41,7 @@ def seeds_in(folder: Path) -> list[int]:
     return [row.seed for row in rows(str(folder / "results.jsonl"))]
 
 
-class Here(Executor):
+class ImmediateExecutor(Executor):
     """Runs each task immediately; from a given one on, the worker is dead."""
 
     def __init__(self, last: int) -> None:
@@ -99,7 +99,7 @@ def test_where_processes_cannot_share_work(tmp_path: Path, monkeypatch: pytest.M
 def test_a_worker_that_dies_loses_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "campaign"
     with pytest.raises(WorkerError, match="the worker died.*continues"):
-        list(run(range(9), ["check", CRASHES], folder, Here(4)))
+        list(run(range(9), ["check", CRASHES], folder, ImmediateExecutor(4)))
     assert seeds_in(folder) == list(range(5))
     assert (folder / "4.recipe").read_text() == str(random_recipe(4))
     with ThreadPoolExecutor(2) as executor:
@@ -115,7 +115,7 @@ def test_a_seed_that_cannot_be_made_is_a_finding(
         raise ZeroDivisionError(f"{seed} {overrides}")
 
     monkeypatch.setattr("ext4writer_cli.fuzz.campaign.random_image", broken)
-    found = list(run([3], ["check"], tmp_path, Here(9)))
+    found = list(run([3], ["check"], tmp_path, ImmediateExecutor(9)))
     assert found[0].reason == "ext4writer: crash (ZeroDivisionError: 3 1)"
 
 
@@ -158,7 +158,7 @@ def test_results_are_merged(tmp_path: Path) -> None:
     told = call("merge", tmp_path / "a", tmp_path / "c", "-o", tmp_path / "d", status=1)
     assert "different numbers of overrides" in told
     with pytest.raises(OutputError, match="results"):
-        list(run([1], ["check"], tmp_path / "a", Here(9), overrides=7))
+        list(run([1], ["check"], tmp_path / "a", ImmediateExecutor(9), overrides=7))
 
 
 def test_oracles_that_are_missing_are_refused(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_oracles_that_are_missing_are_refused(tmp_path: Path) -> None:
 def test_a_missing_oracle_is_tried_again(tmp_path: Path) -> None:
     program = tmp_path / "reader"
     for expected in ((), (f"{program} {{}}",), (f"{program} {{}}",)):
-        list(run([1], [f"{program} {{}}"], tmp_path / "campaign", Here(9)))
+        list(run([1], [f"{program} {{}}"], tmp_path / "campaign", ImmediateExecutor(9)))
         lines = list(rows(str(tmp_path / "campaign" / "results.jsonl")))
         assert lines[-1].oracles == expected
         program.write_text("#!/bin/sh\n")

@@ -56,7 +56,7 @@ def wait_until_gone(pid: int) -> None:
         if status.rpartition(") ")[2].startswith("Z"):
             return
         time.sleep(0.05)
-    raise AssertionError(f"{pid} is still there")
+    raise AssertionError(f"{pid} is still running")
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -107,7 +107,7 @@ def script_output(console: str, drives: int, check: bool = True) -> str:
         rf"{re.escape(BEGIN)}\n(.*?)^{re.escape(END)} (\d+)$", console, re.DOTALL | re.MULTILINE
     )
     if match is None:
-        raise GuestError(f"the guest did not come to the end of its script\n{console}")
+        raise GuestError(f"the guest did not reach the end of its script\n{console}")
     output, status = match[1], int(match[2])
     if check and status:
         raise GuestError(f"the script ended with {status}\n{console}")
@@ -116,5 +116,5 @@ def script_output(console: str, drives: int, check: bool = True) -> str:
         devices = [f"vd{name}{part}" for name in DEVICES[:drives] for part in ("", *range(1, 5))]
         wrong = [line for device in devices for line in objections(log, device)]
         if wrong:
-            raise GuestError("the guest's kernel objects:\n" + "\n".join(wrong))
+            raise GuestError("the guest's kernel reports problems:\n" + "\n".join(wrong))
     return output

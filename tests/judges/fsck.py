@@ -36,7 +36,7 @@ ORPHANS = {ORPHAN_CLEARED, "0x06000c"}
 ORPHAN_FILE_LEFT = {"0x06000c", "0x060009"}
 """The codes if the file is not cleared, and so cannot be taken for a new one."""
 
-DIARY = {
+WRITTEN_BY_REPAIR = {
     "s_wtime": range(0x30, 0x34),
     "s_mnt_count": range(0x34, 0x36),
     "s_state": range(0x3A, 0x3C),
@@ -276,7 +276,7 @@ def _compare_descriptors(image: Path, superblock: raw.Superblock) -> None:
                 copies.append(file.read(count * size))
             for place, copy in zip(places, copies, strict=True):
                 assert copy == copies[0], (
-                    f"the copy at block {place} of descriptor block {first} and on differs"
+                    f"the copy at block {place} differs from the descriptors at block {first}"
                 )
 
 
@@ -322,7 +322,7 @@ def assert_repair_is_idle(image: Path, *, clock: int | None = None) -> None:
     Without logging it, e2fsck also marks groups without inodes INODE_UNINIT. The mark is optional:
     kernels clear it with the first inode, and never set it again.
     """
-    allowed = {raw.SUPERBLOCK_AT + byte for field in DIARY.values() for byte in field}
+    allowed = {raw.SUPERBLOCK_AT + byte for field in WRITTEN_BY_REPAIR.values() for byte in field}
     with _copy_of(image) as copy:
         verdict = e2fsck(copy, "-y", clock=clock)
         allowed |= _marked_uninit(image, copy)

@@ -117,7 +117,7 @@ def mounted(
     if recovers:
         wrong = [line for line in wrong if not RECOVERY.search(line)]
     if wrong and quiet:
-        raise AssertionError(f"the kernel objects to {image.name}:\n" + "\n".join(wrong))
+        raise AssertionError(f"the kernel reports problems with {image.name}:\n" + "\n".join(wrong))
 
 
 def _wait_until_detached(device: str, image: Path) -> None:

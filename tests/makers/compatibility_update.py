@@ -265,7 +265,7 @@ def assert_has_features(image: Path, row: Row) -> None:
     """
     found = set(debugfs.superblock(image)["Filesystem features"].split())
     wanted = set((row.features or row.spec.features).names())
-    assert found == wanted, f"{sorted(wanted - found)} is missing, {sorted(found - wanted)} is more"
+    assert found == wanted, f"{sorted(wanted - found)} missing, {sorted(found - wanted)} unexpected"
 
 
 def files_in(tree: Tree) -> dict[str, bytes]:
@@ -311,7 +311,7 @@ def _some(files: Mapping[str, bytes]) -> list[str]:
 def _grub(image: Path, tree: Tree) -> bool:
     names = foreign.grub_names(image, "/folder")
     if not names:
-        raise AssertionError("GRUB knows no file system here")
+        raise AssertionError("GRUB finds no file system here")
     if not _names_in_folder(tree) <= names:
         return False
     files = files_in(tree)

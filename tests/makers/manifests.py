@@ -81,7 +81,7 @@ def content(words: Any) -> bytes:
             case ["repeat", int(count), list(below)]:
                 pieces.append(content(below) * count)
             case _:
-                raise ValueError(f"{piece!r} is no piece of content")
+                raise ValueError(f"{piece!r} is not a piece of content")
     return b"".join(pieces)
 
 
@@ -117,7 +117,7 @@ def _add(tree: Tree, path: bytes, facts: dict[str, Any]) -> None:
         case "device":
             tree.device(path, *what, **facts)
         case _:
-            raise ValueError(f"{kind} is no kind of node")
+            raise ValueError(f"{kind} is not a kind of node")
 
 
 def _spec(facts: dict[str, Any]) -> Spec:

@@ -362,7 +362,7 @@ def test_clients_that_misbehave_are_sent_away(server: Server, image: Path) -> No
     assert_still_serves(server, image)
 
 
-class Busy(threading.Thread):
+class BusyClient(threading.Thread):
     """A client that reads all the time."""
 
     def __init__(self, server: Server) -> None:
@@ -392,7 +392,7 @@ def test_idle_clients_block_nobody(layout: Layout, image: Path, tmp_path: Path, 
         Server(opened, f"unix:{tmp_path / 's'}", most_clients=4, idle_seconds=0.3) as server,
     ):
         threading.Thread(target=server.run, daemon=True).start()
-        busy = Busy(server)
+        busy = BusyClient(server)
         busy.start()
         idle = [Client(server) for _ in range(3)]
         for client in idle:

@@ -151,7 +151,7 @@ def test_every_suggested_remedy_works(choice: int) -> None:
             else:
                 break
         else:
-            pytest.fail(f"no mend for {first} and {second}")
+            pytest.fail(f"no remedy for {first} and {second}")
 
 
 def followed(typed: list[str], hint: str) -> list[str]:
@@ -194,7 +194,7 @@ def test_hints_do_not_undo_what_was_typed() -> None:
             before, typed = typed, followed(typed, hint)
             assert typed != before, (typed, hint)
         else:
-            pytest.fail(f"no mend for {pair}")
+            pytest.fail(f"no remedy for {pair}")
     assert refused > 1000
 
 

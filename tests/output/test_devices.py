@@ -288,7 +288,7 @@ def test_one_call_for_each_stretch_of_zeros(device: Path, monkeypatch: pytest.Mo
     write_image(Tree(), device, Spec(size=32 * MIB))
     assert len(calls) < 20
     assert all(end < start for (_, end), (start, _) in pairwise(calls)), (
-        "neighbours are one stretch"
+        "adjacent ranges are one call"
     )
     assert contents(device)[: 32 * MIB] == image_of(Tree(), Spec(size=32 * MIB))
 
@@ -450,7 +450,7 @@ def test_a_device_that_is_not_there_is_refused(path: str, tmp_path: Path) -> Non
 
 def test_shared_memory_is_a_place_for_files() -> None:
     if os.stat("/dev/shm").st_dev == os.stat("/dev").st_dev:
-        pytest.skip("/dev/shm is no file system of its own")
+        pytest.skip("/dev/shm is not a separate file system")
     path = Path(f"/dev/shm/ext4writer-test-{os.getpid()}.img")
     try:
         write_image(Tree(), path, Spec(free=0))

@@ -114,7 +114,7 @@ class TestModes:
             path.touch(0o640)
         done = subprocess.run(["setfacl", "-m", "u:1234:r,m:r", listed], capture_output=True)
         if done.returncode:
-            pytest.skip("the file system keeps no access control lists")
+            pytest.skip("the file system does not support access control lists")
         run(["setfacl", "-d", "-m", "u:4321:rwx", tmp_path])
         before = [run(["getfacl", "-p", path]).stdout for path in (listed, plain)]
         build(listed)

@@ -737,7 +737,7 @@ def test_resize2fs_changes_the_width_of_descriptors(make_image: MakeImage, flag:
     check_mounted(image, tree, spec)
 
 
-# -- beyond all disks -----------------------------------------------------------------------------
+# -- beyond all disks ----------------------------------------------------------------------------
 
 
 @pytest.fixture(name="vast")

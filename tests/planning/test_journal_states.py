@@ -288,11 +288,10 @@ def override(text: str) -> ext4writer.Override:
     return ext4writer.Override.parse(text.removeprefix("!"), reseal=not text.startswith("!"))
 
 
-# -- illegal answers
-# --------------------------------------------------------------------------------
+# -- illegal answers -------------------------------------------------------------------------------
 
 
-class Given(LayoutPolicy):
+class AnswerOfRoom(LayoutPolicy):
     """Answers with a function of the room."""
 
     name = "given"
@@ -383,7 +382,7 @@ NONSENSE: dict[str, Callable[[JournalRoom], Any]] = {
 @pytest.mark.parametrize("name", NONSENSE)
 def test_nonsense_is_refused(name: str) -> None:
     with pytest.raises(SpecError, match="policy"):
-        ext4writer.plan(sample(), spec_for(Given(NONSENSE[name]), features="fast_commit"))
+        ext4writer.plan(sample(), spec_for(AnswerOfRoom(NONSENSE[name]), features="fast_commit"))
 
 
 def test_checksums_that_the_spec_does_not_have() -> None:

@@ -55,7 +55,7 @@ def test_contents_of_the_mmp_block(tmp_path: Path) -> None:
         assert "node_name: host-" in told[name] or "node_name: nnn" in told[name]
 
 
-class Given(LayoutPolicy):
+class FixedAnswer(LayoutPolicy):
     """Answers with a given value."""
 
     name = "given"
@@ -84,4 +84,4 @@ class Given(LayoutPolicy):
 )
 def test_nonsense_is_refused(answer: Any) -> None:
     with pytest.raises(SpecError, match="policy"):
-        ext4writer.plan(TREE, spec_for(Given(answer)))
+        ext4writer.plan(TREE, spec_for(FixedAnswer(answer)))

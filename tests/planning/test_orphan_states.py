@@ -107,7 +107,7 @@ def test_when_orphan_policies_are_not_called() -> None:
         assert planned.orphans is None or not planned.orphans.truncated
 
 
-class Given(LayoutPolicy):
+class FixedAnswer(LayoutPolicy):
     """Answers with a given value."""
 
     name = "given"
@@ -139,4 +139,4 @@ class Given(LayoutPolicy):
 )
 def test_nonsense_is_refused(orphans: list[Any]) -> None:
     with pytest.raises(SpecError, match="policy"):
-        ext4writer.plan(sample(), spec_for(Given(*orphans)))
+        ext4writer.plan(sample(), spec_for(FixedAnswer(*orphans)))

@@ -321,7 +321,7 @@ def test_text_that_names_no_policy(text: str) -> None:
     assert raised.value.option == "policy"
 
 
-# -- policies defined here ------------------------------------------------------------------------
+# -- policies defined here -------------------------------------------------------------------------
 
 
 class Scattered(LayoutPolicy):

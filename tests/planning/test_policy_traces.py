@@ -283,7 +283,7 @@ def test_no_journal_waits_where_no_kernel_may_write(tmp_path: Path) -> None:
             assert opened.format.needs_recovery is waits
 
 
-# -- policies defined here ------------------------------------------------------------------------
+# -- policies defined here -------------------------------------------------------------------------
 
 
 class Answering(LayoutPolicy):
@@ -506,7 +506,7 @@ def many() -> Tree:
     return tree
 
 
-class Look:
+class Observed:
     """How a policy laid out the files of one directory, in the order of their names."""
 
     def __init__(self, choice: str, folder: Path, features: str = "") -> None:
@@ -536,7 +536,7 @@ class Look:
 
 def test_names_of_policies_are_true(tmp_path: Path) -> None:
     looks = {
-        name: Look(name, tmp_path)
+        name: Observed(name, tmp_path)
         for name in (
             *("default", "backwards", "interleaved", "gaps", "scattered-files", "one-block-runs"),
             *("inode-gaps", "inode-shuffle", "inodes-backwards"),
@@ -566,13 +566,13 @@ def test_names_of_policies_are_true(tmp_path: Path) -> None:
     names = [name for block in looks["linear"].names for name in block]
     assert names == sorted(names) and len(names) == 40
     assert max(map(len, looks["one-entry-leaves"].names)) == 1
-    partly = [Look(f"slack:{seed}", tmp_path) for seed in range(4)]
+    partly = [Observed(f"slack:{seed}", tmp_path) for seed in range(4)]
     assert max(len(look.names) for look in partly) > len(usual.names)
 
 
 def test_names_of_policies_for_order_are_true(tmp_path: Path) -> None:
     for name, expected in (("entries-backwards", True), ("entry-shuffle", False)):
-        look = Look(name, tmp_path, features="^dir_index")
+        look = Observed(name, tmp_path, features="^dir_index")
         names = [each for block in look.names for each in block]
         assert len(names) == 40 and names != sorted(names)
         assert (names == sorted(names, reverse=True)) is expected
@@ -589,8 +589,8 @@ def test_names_of_policies_for_attributes_are_true(tmp_path: Path) -> None:
     assert blocks["default"] == {0}
     assert len(blocks["xattr-blocks"]) == 1 and blocks["xattr-blocks"] != {0}
     assert len(blocks["xattrs-unshared"]) == 40
-    usual = Look("default", tmp_path, features="ea_inode")
-    assert Look("xattr-inodes", tmp_path, features="ea_inode").used == usual.used + 1
+    usual = Observed("default", tmp_path, features="ea_inode")
+    assert Observed("xattr-inodes", tmp_path, features="ea_inode").used == usual.used + 1
 
 
 def test_small_files_leave_their_inodes(tmp_path: Path) -> None:

@@ -162,8 +162,7 @@ def test_large_inodes_leave_room_in_what_grows() -> None:
     assert layout.inodes_per_gib == pytest.approx(GIB // (32 * KIB), rel=0.01)
 
 
-# -- growth without a stated limit
-# ------------------------------------------------------------------
+# -- growth without a stated limit -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("block_size", [1024, 4096])

@@ -120,7 +120,7 @@ def assert_nothing_smaller(tree: Tree, spec: Spec, sizes: list[int] | None = Non
             except SizeError:
                 continue
             assert not keeps_promise(smaller, spec), (
-                f"{size} bytes would do where {layout.size_bytes} were found"
+                f"{size} bytes suffice, but {layout.size_bytes} were found"
             )
     assert keeps_promise(ext4writer.plan(tree, replace(spec, size=layout.size_bytes)), spec)
     return layout
@@ -809,7 +809,7 @@ def test_resize2fs_finds_nothing_to_shrink(make_image: MakeImage) -> None:
     assert_clean(image)
 
 
-# -- promises in an image of a given size ---------------------------------------------------------
+# -- promises in an image of a given size --------------------------------------------------------
 
 
 @pytest.mark.parametrize("block_size", [1024, 4096])

@@ -31,7 +31,7 @@ def test_every_module_is_on_the_page_and_no_other() -> None:
     }
     named = {name for name in modules_on_the_page() if not name.startswith("__")}
     assert there - named == set(), "the page lacks these"
-    assert named - there == set(), "these are gone"
+    assert named - there == set(), "these no longer exist"
 
 
 def test_names_on_the_page_exist() -> None:

@@ -41,7 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text=True,
     )
     if listed.returncode:
-        pytest.skip("this is no git checkout, so it is not known what belongs to the project")
+        pytest.skip("not a git checkout, so the files of the project are unknown")
     for name in listed.stdout.splitlines():
         if (ROOT / name).is_file():
             place = copy / name

@@ -230,7 +230,7 @@ def test_a_huge_sparse_file_is_not_read(
         file.seek(TIB // 2)
         file.write(b"in the middle")
     if not host_has_holes(path):
-        pytest.skip("the file system of the tests keeps no holes")
+        pytest.skip("the file system of the tests stores no holes")
     count = 0
     original = os.preadv
 

@@ -328,7 +328,7 @@ def test_overlayfs_shows_the_same(watch, stack: list[list[Entry]]) -> None:
             assert_dirs_equal(shown, point, root=root)
 
 
-# -- special cases of layers -----------------------------------------------------------------------
+# -- special cases of layers ---------------------------------------------------------------------
 
 
 def built(tmp_path: Path, *stack: list[Entry], **options: object) -> Tree:

@@ -271,7 +271,7 @@ def test_the_name_says_the_type(program: str, features: str, tmp_path: Path) -> 
 def test_links_make_the_names(tmp_path: Path) -> None:
     program = Path(sys.executable).parent / "ext4writer"
     if not program.exists():
-        pytest.skip("the command is not installed beside this Python")
+        pytest.skip("the command is not installed for this Python")
     names = tmp_path / "bin"
     for status in (0, 1):
         done = subprocess.run(
