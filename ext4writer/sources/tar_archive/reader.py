@@ -32,6 +32,8 @@ from .limits import DEFAULT_LIMITS, OBJECT_BYTES, Limits, Usage
 from .member import HARD_LINK, Member
 from .xattrs import FILE_FLAGS, PREFIXES, XattrReader, inode_flags
 
+_NUMBERS = ("mode", "uid", "gid", "size", "mtime")
+"""The numbers of a header, in the order of their fields."""
 _CACHED_FIELDS = 1 << 14
 _UNKNOWN_REPORTED = 100
 _KEYWORD_SHOWN = 100
@@ -309,7 +311,7 @@ class _Reader:
     def _member(
         self, block: bytes, fields: tuple[bytes, ...], extended: _Extended | None
     ) -> Member:
-        name, mode, uid, gid, size, mtime, _, typeflag, linkname, magic = fields[:10]
+        name, _, _, _, _, _, _, typeflag, linkname, magic = fields[:10]
         raw = name.partition(b"\0")[0]
         if magic.startswith(USTAR) and fields[14][0]:
             prefix = fields[14]
@@ -340,17 +342,14 @@ class _Reader:
             )
         elif kind == S_IFREG and raw.endswith(b"/"):
             kind = S_IFDIR  # before POSIX, only the slash marked a directory
-        number_of = self._number
-        member = Member(
-            self._path(raw),
-            kind,
-            number_of(mode, "mode") & 0o7777,
-            number_of(uid, "uid"),
-            number_of(gid, "gid"),
-            number_of(mtime, "mtime") * NANOSECONDS,
-        )
+        path = self._path(raw)
+        try:
+            # All of them at once, without a call for each; most headers have numbers of others.
+            mode, uid, gid, data_bytes, mtime = map(self.fields.__getitem__, fields[1:6])
+        except KeyError:
+            mode, uid, gid, data_bytes, mtime = map(self._number, fields[1:6], _NUMBERS)
+        member = Member(path, kind, mode & 0o7777, uid, gid, mtime * NANOSECONDS)
         member.offset = self.offset
-        data_bytes = number_of(size, "size")
         if records:
             data_bytes = self._override(member, records, data_bytes)
         if member.uid > ID_MOST or member.gid > ID_MOST or member.uid < 0 or member.gid < 0:
@@ -519,13 +518,12 @@ class _Reader:
                 "path_bytes",
                 f"its {what or 'path'} has {len(raw)} bytes, more than {self.limits.path_bytes}",
             )
-        if raw[:1] in b"/." or b"/." in raw or b"//" in raw or raw[-1:] == b"/":
-            names = [name for name in raw.split(b"/") if name and name != b"."]
+        path = raw[2:] if raw[:2] == b"./" else raw
+        if path[:1] in b"/." or b"/." in path or b"//" in path or path[-1:] == b"/":
+            names = [name for name in path.split(b"/") if name and name != b"."]
             if b".." in names:
                 raise FieldError(f"its {what or 'path '}climbs with '..', which is refused")
             path = b"/".join(names)
-        else:
-            path = raw
         most = self.name_bytes
         if len(path) > most and max(map(len, path.split(b"/"))) > most:
             raise FieldError(f"its {what or 'path '}has a name of more than {most} bytes")
