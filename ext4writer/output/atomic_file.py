@@ -197,8 +197,11 @@ def _mount_at(path: bytes) -> bytes:
     """The number of the mount in which a file lies (proc(5), /proc/pid/fdinfo, "mnt_id")."""
     fd = os.open(path, os.O_PATH | O_CLOEXEC)
     try:
-        with open(b"/proc/self/fdinfo/%d" % fd, "rb", buffering=0) as info:
-            return info.read(4096).partition(b"mnt_id:")[2].split(b"\n")[0]
+        info = os.open(b"/proc/self/fdinfo/%d" % fd, os.O_RDONLY | O_CLOEXEC)
+        try:
+            return os.read(info, 4096).partition(b"mnt_id:")[2].split(b"\n")[0]
+        finally:
+            os.close(info)
     finally:
         os.close(fd)
 

@@ -11,7 +11,6 @@ import sys
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import compress
-from operator import attrgetter
 from uuid import UUID
 
 from ..arithmetic import ceil_div
@@ -106,7 +105,7 @@ feature casefold implies as long as only one exists."""
 def _options(spec: Spec) -> bytes:
     """Return one line for each option that is not at its default, sorted by name."""
     lines = []
-    for option in sorted(fields(spec), key=attrgetter("name")):
+    for option in fields(spec):
         value = getattr(spec, option.name)
         if option.name in _NO_OPTIONS or value == option.default:
             continue
@@ -121,8 +120,8 @@ def _options(spec: Spec) -> bytes:
             value = float(value)  # 5 and 5.0 are equal and must have the same text
         elif option.name == "features":
             value = (value.compat, value.incompat, value.ro_compat)
-        lines.append(f"{option.name}={value!r}\n")
-    return "".join(lines).encode()
+        lines.append((option.name, f"{option.name}={value!r}\n"))
+    return "".join(line for _, line in sorted(lines)).encode()
 
 
 def _digest_of_tree(table: InodeTable, limits: Times, whole_seconds: bool) -> bytes:
