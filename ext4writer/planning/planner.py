@@ -17,7 +17,6 @@ from ..forked import ProcessPool, as_pool
 from ..inode_flags import FS_VERITY_FL
 from ..late_dataclasses import replace
 from ..nodes import DT_LNK
-from ..ondisk.dirhash import Seed
 from ..ondisk.extent import entries_per_block
 from ..ondisk.features import FeatureSet
 from ..ondisk.format import Format
@@ -60,6 +59,7 @@ from .system_files.resize_inode import resize_inode_bytes
 from .xattrs import ENCRYPTION_CONTEXT, XattrPlan, XattrPlanner
 
 if TYPE_CHECKING:
+    from ..ondisk.dirhash import Seed
     from .dedupe import SharedRun
     from .hints import Hints, Keeper
     from .hole_search import HoleSearch
