@@ -90,7 +90,7 @@ def _watch(request: pytest.FixtureRequest) -> Iterator[Watch]:
 
 
 @pytest.fixture
-def heeded_signals() -> Iterator[None]:
+def default_signals() -> Iterator[None]:
     """Reset signals that are ignored because the run is in the background or under nohup.
 
     Child processes inherit ignored signals.

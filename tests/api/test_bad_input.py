@@ -565,7 +565,7 @@ def test_a_cancel_at_every_stage(
     assert os.listdir(out) == ["image"]
 
 
-@pytest.mark.usefixtures("heeded_signals")
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_at_any_time(signum: signal.Signals, source: Path, out: Path) -> None:
     """Either the complete image exists or nothing, from the first import to the last moment."""

@@ -84,9 +84,7 @@ def test_fast_commits_have_the_blocks_that_mke2fs_gives_them(
 
 
 @pytest.mark.parametrize("journal", [4 * MIB, 5 * MIB + 4 * KIB])
-def test_fast_commits_come_on_top_of_the_journal_that_is_asked_for(
-    journal: int, tmp_path: Path
-) -> None:
+def test_fast_commits_are_added_to_the_requested_journal(journal: int, tmp_path: Path) -> None:
     image = tmp_path / "image"
     spec = Spec(journal=journal, features="fast_commit", policy=RandomPolicy(5))
     layout = ext4writer.write_image(sample(), image, spec)

@@ -59,7 +59,7 @@ DEVICES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", DEVICES)
-def test_an_external_journal_has_its_own_superblock(tmp_path: Path, name: str) -> None:
+def test_an_image_with_an_external_journal(tmp_path: Path, name: str) -> None:
     image, journal = tmp_path / "image", tmp_path / "journal"
     spec = Spec(journal_device=True, journal_dev="8:17", **DEVICES[name])
     layout = ext4writer.write_image(sample(), image, spec, journal=journal)

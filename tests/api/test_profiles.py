@@ -101,7 +101,7 @@ def refused_by(spec: Spec) -> set[str]:
     return found | {reader for trait in TRAITS if trait.is_in(spec) for reader in trait.refused_by}
 
 
-def test_profiles_refuse_what_the_page_says_that_readers_do_not_read() -> None:
+def test_profiles_refuse_what_their_readers_cannot_read() -> None:
     page = pinned()
     rows = [*feature_rows(), *other_rows(), *policy_rows()]
     for row in rows:

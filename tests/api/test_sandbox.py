@@ -171,7 +171,7 @@ def test_hosts_without_extended_attributes_lose_only_those(folder: Path) -> None
     assert without((), folder) != [f"{expected} tree"]
 
 
-def test_the_calls_were_there_to_be_taken_away() -> None:
+def test_the_hidden_calls_exist_on_this_host() -> None:
     assert all(hasattr(os, name) for names in LACKING.values() for name in names)
     assert all(hasattr(os, name) for name in XATTRS)
 

@@ -556,7 +556,7 @@ def test_an_unknown_argument_is_named(name: str, prepared: Prepared) -> None:
     assert UNKNOWN in str(caught.value) and str(caught.value).isprintable()
 
 
-def test_a_call_that_lacks_an_argument_or_has_too_many_says_so() -> None:
+def test_missing_and_surplus_arguments_are_reported() -> None:
     with pytest.raises(SpecError, match=r"^output: is missing in the call of write_image\(\)"):
         ext4writer.write_image(small())  # type: ignore[call-arg]
     with pytest.raises(SpecError, match="too many positional arguments; its arguments are tree, "):
@@ -569,9 +569,7 @@ def test_a_call_that_lacks_an_argument_or_has_too_many_says_so() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(public()) - OTHERS))
-def test_a_float_that_is_a_whole_number_counts_like_it_or_is_refused(
-    name: str, prepared: Prepared
-) -> None:
+def test_an_integral_float_equals_the_integer_or_is_refused(name: str, prepared: Prepared) -> None:
     call = prepared.calls()[name]()
     expected = call.function(**call.valid)
     for parameter, value in call.valid.items():
@@ -610,7 +608,7 @@ NO_FUNCTION_FOR_IT: dict[str, Callable[[Any], object]] = {
 
 
 @pytest.mark.parametrize("says", NO_FUNCTION_FOR_IT)
-def test_a_function_that_cannot_be_called_as_it_will_be(says: str) -> None:
+def test_callbacks_with_wrong_parameters_are_refused(says: str) -> None:
     with pytest.raises(Ext4WriterError, match=f"^{says}") as caught:
         NO_FUNCTION_FOR_IT[says](lambda one, two, three: None)
     assert "missing a required argument" in str(caught.value)

@@ -59,7 +59,7 @@ def test_a_source_of_no_known_kind_is_refused(make, word: str, tmp_path: Path, o
     assert_untouched(out)
 
 
-def test_an_empty_name_is_no_source(out: Path) -> None:
+def test_an_empty_source_name_is_refused(out: Path) -> None:
     assert_one_line(run("build", "", "-o", out / "a.img"), 2, "SOURCE")
     assert_one_line(run("build", out, "-o", ""), 2, "--output")
 
@@ -127,7 +127,7 @@ def test_a_file_that_vanishes(source: Path, out: Path) -> None:
         ("--override superblock.s_magic", 2, "--override"),
     ],
 )
-def test_options_that_cannot_be_met(
+def test_options_that_cannot_be_met_are_refused(
     arguments: str, status: int, word: str, source: Path, out: Path
 ) -> None:
     done = run("build", source, "-o", out / "a.img", *arguments.split())
@@ -285,7 +285,7 @@ def test_a_standard_input_that_is_closed(source: str, out: Path) -> None:
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_no_archive_takes_the_place_of_a_closed_stream(
+def test_no_archive_gets_the_descriptor_of_a_closed_stream(
     compressed: bool, source: Path, tmp_path: Path, out: Path
 ) -> None:
     """Messages would be written into it."""

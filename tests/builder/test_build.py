@@ -59,7 +59,7 @@ def test_quiet(source: Path, out: Path) -> None:
     assert json.loads(run("build", source, "-o", out / "a.img", "--quiet", "--json").stdout)
 
 
-def test_plan_tells_what_build_does_and_writes_nothing(source: Path, out: Path) -> None:
+def test_plan_reports_what_build_does_and_writes_nothing(source: Path, out: Path) -> None:
     planned = report("plan", source, cwd=out)
     assert_untouched(out)
     built = report("build", source, "-o", out / "a.img")
@@ -221,7 +221,7 @@ def test_files_beside_an_image_inside_the_source_are_left_out(source: Path, opti
 @pytest.mark.parametrize(
     "option", ["--bmap", "--chunks", "--dm-verity", "--journal-device", "--save"]
 )
-def test_a_file_of_the_source_is_not_taken_for_an_older_one(source: Path, option: str) -> None:
+def test_files_of_the_source_are_not_mistaken_for_older_outputs(source: Path, option: str) -> None:
     """Only files that the option wrote are skipped; all others belong to the user."""
     theirs = source / "theirs"
     theirs.write_bytes(b"\x7fELF and the like" * 1000)
@@ -248,9 +248,7 @@ def test_standard_output_inside_the_source_is_left_out(source: Path) -> None:
     fsck.assert_clean(source / "a.img")
 
 
-def test_an_existing_image_is_replaced_only_when_the_new_one_is_whole(
-    source: Path, out: Path
-) -> None:
+def test_an_existing_image_is_replaced_only_by_a_complete_one(source: Path, out: Path) -> None:
     image = out / "a.img"
     image.write_bytes(b"older")
     assert run("build", source, "-o", image, "--size", "64K").returncode == 1

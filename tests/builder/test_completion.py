@@ -127,7 +127,7 @@ def test_manual_pages_have_every_option(pages: Path) -> None:
                 assert max(param.opts, key=len).replace("-", "\\-") in text
 
 
-def test_groff_is_content_with_the_pages(pages: Path) -> None:
+def test_groff_accepts_the_pages(pages: Path) -> None:
     for page in sorted(pages.iterdir()):
         done = tools.run(["groff", "-man", "-Tutf8", "-ww", "-z", page])
         assert done.stdout == ""

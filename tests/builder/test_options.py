@@ -85,7 +85,7 @@ def test_options_of_the_tree() -> None:
     assert rules.compiled() == [Owner(0, 100), AllTimes(-5)]
 
 
-def test_rules_stand_in_the_order_of_the_options() -> None:
+def test_rules_are_in_the_order_of_the_options() -> None:
     received: list[object] = []
 
     @click.command(cls=options.GroupedCommand)
@@ -277,7 +277,7 @@ def every_option(group: click.Group = commands) -> Iterator[click.Option]:
             yield from (each for each in command.params if isinstance(each, click.Option))
 
 
-def test_every_count_and_size_is_taken_as_reports_print_it() -> None:
+def test_options_accept_numbers_as_printed_in_reports() -> None:
     def outcome(option: click.Option, text: str) -> object:
         try:
             return option.type.convert(text, option, None)

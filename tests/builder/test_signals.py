@@ -27,7 +27,7 @@ from tests.builder.test_bad_input import AT_STAGE
 from tests.judges import fsck
 from tests.makers.containers import Entry, layer_tar
 
-pytestmark = pytest.mark.usefixtures("heeded_signals")
+pytestmark = pytest.mark.usefixtures("default_signals")
 
 STATUSES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 

@@ -33,9 +33,7 @@ from tests.makers.containers import Layout, layer_tar
         ("-,owner=0:0", "-", (("owner", "0:0"),)),
     ],
 )
-def test_settings_are_taken_apart(
-    text: str, place: str, settings: tuple[tuple[str, str], ...]
-) -> None:
+def test_settings_are_parsed(text: str, place: str, settings: tuple[tuple[str, str], ...]) -> None:
     source = parse_source(text + "::/srv")
     assert (source.place, source.settings, source.target) == (place, settings, b"/srv")
 
@@ -115,7 +113,7 @@ def test_the_same_in_brackets(folder: Path) -> None:
     assert report("plan", "pkg.tar", "overlay")["uuid"] != plain["uuid"]
 
 
-def test_a_file_whose_name_looks_like_settings_is_that_file(folder: Path) -> None:
+def test_a_file_with_a_name_like_settings_is_found(folder: Path) -> None:
     os.rename("overlay", "overlay,owner=3:4")
     facts = report("plan", "overlay,owner=3:4")
     assert facts["sources"][0]["source"] == "overlay,owner=3:4"
@@ -158,7 +156,7 @@ def test_an_invalid_suffix_of_a_source_is_reported(
     assert_one_line(run("plan", source), status, says)
 
 
-def test_a_comma_in_a_value_is_no_setting(folder: Path) -> None:
+def test_a_comma_in_a_value_starts_no_setting(folder: Path) -> None:
     os.mkdir("o")
     assert report("plan", "o,set=.: xattr:user.a=b,colour=c")["entries"]["directory"]
     assert report("plan", "overlay:/.")["entries"] == report("plan", "overlay")["entries"]
@@ -189,7 +187,7 @@ def test_names_that_are_all_stripped_are_reported(folder: Path) -> None:
     assert not Path("image").exists()
 
 
-def test_names_of_a_folder_are_stripped_if_that_is_asked_of_it(folder: Path) -> None:
+def test_names_of_a_folder_are_stripped_on_request(folder: Path) -> None:
     Path("overlay/sub").mkdir()
     Path("overlay/sub/file").write_text("x")
     facts = report("plan", "overlay,strip-components=1")

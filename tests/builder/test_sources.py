@@ -148,7 +148,7 @@ def test_sources_that_can_provide_the_root(source: Path, tmp_path: Path, out: Pa
     assert_untouched(out)
 
 
-def test_standard_input_stands_once(out: Path) -> None:
+def test_standard_input_may_be_given_once(out: Path) -> None:
     assert_one_line(run("build", "-", "-::/b", "-o", out / "a.img"), 2, "only once")
     assert_untouched(out)
 

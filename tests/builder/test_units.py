@@ -28,7 +28,7 @@ from ext4writer.units import exact_bytes, human_bytes, parse_size
         ("1 byte", 1),
     ],
 )
-def test_sizes_take_binary_units(text: str, size: int) -> None:
+def test_sizes_accept_binary_units(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
@@ -40,7 +40,7 @@ def test_sizes_take_binary_units(text: str, size: int) -> None:
         *("20.5 MiB (21,483,520)", "20.5 MiB (483,520 bytes)", "(5 bytes)", "x (5 bytes)"),
     ],
 )
-def test_other_texts_are_no_sizes(text: str) -> None:
+def test_text_that_is_not_a_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a size"):
         parse_size(text)
 

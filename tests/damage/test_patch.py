@@ -185,7 +185,7 @@ def test_a_checksum_is_right_stale_or_wrong(tmp_path: Path) -> None:
         assert not set(found) & {"0x000035", "0x05001a", "0x05001b"} - {code}
 
 
-def test_every_level_above_is_made_right(tmp_path: Path) -> None:
+def test_every_level_above_is_corrected(tmp_path: Path) -> None:
     path = tmp_path / "image"
     for changes in (
         ["superblock.s_uuid^=1"],
@@ -339,7 +339,7 @@ def test_a_partition_is_patched_and_the_rest_kept(tmp_path: Path) -> None:
     assert "has no partition 2; there are 1" in done.stderr and not out.exists()
 
 
-def test_build_takes_the_same_grammar(tmp_path: Path) -> None:
+def test_build_accepts_the_same_grammar(tmp_path: Path) -> None:
     source, plain, damaged = tmp_path / "source", tmp_path / "plain", tmp_path / "damaged"
     source.mkdir()
     (source / "f").write_text("text")

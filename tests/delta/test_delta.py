@@ -142,7 +142,7 @@ def test_few_blocks_differ_besides_new_content(tmp_path: Path, name: str) -> Non
             assert_tree_equal(state(1), point, spec)
 
 
-def test_numbers_and_places_stay(tmp_path: Path) -> None:
+def test_inode_numbers_and_positions_are_kept(tmp_path: Path) -> None:
     write_layout(plan(state(0)), tmp_path / "old")
     write_layout(plan(state(1), base=tmp_path / "old"), tmp_path / "new")
     with open_image(tmp_path / "old") as old, open_image(tmp_path / "new") as new:

@@ -180,13 +180,13 @@ def test_a_source_is_never_the_target(plan: Path, folder: Path) -> None:
     assert (folder / "file3").read_bytes() == before
 
 
-def test_numbers_that_cannot_be(plan: Path, tmp_path: Path) -> None:
+def test_impossible_numbers_are_refused(plan: Path, tmp_path: Path) -> None:
     for name in ("parts", "attempts"):
         with pytest.raises(SpecError, match=name):
             write_parts(plan, tmp_path / "image", ImmediateExecutor(), **{name: 0})  # type: ignore[arg-type]
 
 
-def test_a_plan_that_was_saved_again_is_read_again(plan: Path, tmp_path: Path) -> None:
+def test_workers_reread_a_plan_that_was_saved_again(plan: Path, tmp_path: Path) -> None:
     """Workers keep the plan of their last part, and identify it by more than its path."""
     image = tmp_path / "image"
     for text in (b"one", b"two"):
@@ -322,7 +322,7 @@ write_parts(sys.argv[1], sys.argv[2], Sleeping(), parts=3)
 """
 
 
-def test_a_dead_process_holds_nothing(plan: Path, expected: bytes, tmp_path: Path) -> None:
+def test_a_dead_process_blocks_nobody(plan: Path, expected: bytes, tmp_path: Path) -> None:
     """This holds even if a worker that it forked is still alive."""
     image = tmp_path / "image"
     command = [sys.executable, "-c", HOLDING, str(plan), str(image)]

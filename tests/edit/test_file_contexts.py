@@ -201,7 +201,7 @@ def test_an_invalid_mount_point_is_refused(wrong: str | bytes) -> None:
         FileContexts([(b"/.* label\n", "file")], mount_point=wrong)
 
 
-def test_the_command_knows_the_mount_point(tmp_path: Path) -> None:
+def test_the_command_passes_the_mount_point(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     contexts = tmp_path / "contexts"
     contexts.write_text("/.* other\n/vendor(/.*)? vendor\n")

@@ -529,7 +529,7 @@ class TestWorkers:
         assert callers == {threading.get_ident()}
 
     @pytest.mark.parametrize("pool", POOLS)
-    def test_errors_of_progress_come_out(
+    def test_errors_of_progress_callbacks_are_raised(
         self, tmp_path: Path, contents: list[Content], pool: str
     ) -> None:
         def fail(_: Progress) -> None:

@@ -843,7 +843,7 @@ def test_parse() -> None:
         "super block.s_magic=5",
     ],
 )
-def test_text_that_is_no_override(text: str) -> None:
+def test_malformed_overrides_are_refused(text: str) -> None:
     with pytest.raises(OverrideError, match="override"):
         Override.parse(text)
 
@@ -945,7 +945,7 @@ def test_override_that_names_nothing(text: str, words: str) -> None:
     assert not image
 
 
-def test_half_of_a_surrogate_pair_is_no_path() -> None:
+def test_half_of_a_surrogate_pair_is_not_a_path() -> None:
     with pytest.raises(SpecError, match="half of a surrogate pair"):
         Override.parse("inode[/\ud800].i_mode=0")
 

@@ -146,7 +146,7 @@ def test_one_pool_serves_stage_after_stage() -> None:
     assert len({pid for _, pid in first + second}) == 2
 
 
-def test_a_worker_that_cannot_be_sent_leaves_all_to_this_process() -> None:
+def test_tasks_of_an_unpicklable_worker_run_in_this_process() -> None:
     class Unknown(FunctionWorker):
         def __reduce__(self) -> tuple[object, ...]:
             raise TypeError("cannot pickle this")
@@ -309,7 +309,7 @@ class TestThatTheSystemHasNoMore:
             assert stage.others == allowed
             stage.finish()
 
-    def test_fewer_than_wanted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_fewer_processes_than_requested(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.allow(monkeypatch, 2)
         found = all_answers(lambda _: os.getpid(), range(100), 5)
         assert len(found) == 100

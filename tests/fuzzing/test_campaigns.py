@@ -119,7 +119,7 @@ def test_a_seed_that_cannot_be_made_is_a_finding(
     assert found[0].reason == "ext4writer: crash (ZeroDivisionError: 3 1)"
 
 
-def test_an_interruption_leaves_no_process(tmp_path: Path, heeded_signals: None) -> None:
+def test_an_interruption_leaves_no_process(tmp_path: Path, default_signals: None) -> None:
     folder = tmp_path / "campaign"
     marker = f"{tmp_path}/marker"
     oracle = f"sh -c 'sleep 0.05; sleep 60 & echo $! >> {marker}; wait' {{}}"

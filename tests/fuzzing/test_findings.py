@@ -98,7 +98,7 @@ def test_minimizing_keeps_what_is_needed() -> None:
     assert len(asked) == len(set(asked)) < 300
 
 
-def test_a_recipe_that_is_small_already_stays() -> None:
+def test_a_minimal_recipe_is_unchanged() -> None:
     small = Recipe(overrides=("superblock.s_wtime=0",))
     assert minimize(small, lambda recipe: recipe == small) == small
     assert minimize(random_recipe(3), lambda recipe: True) == Recipe()

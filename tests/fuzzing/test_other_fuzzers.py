@@ -101,7 +101,7 @@ def test_atheris_calls_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_seeds_as_other_fuzzers_take_them(tmp_path: Path) -> None:
+def test_seeds_in_the_form_of_other_fuzzers(tmp_path: Path) -> None:
     for program in ("afl", "syzkaller"):
         arguments = ["fuzz", "corpus", "--for", program, "-o", str(tmp_path / program)]
         assert CliRunner().invoke(commands, arguments).exit_code == 0

@@ -158,7 +158,7 @@ def test_judges_agree_on_images_of_past_disagreements(lines: str) -> None:
         "ext4writer recipe 1\noverride what\n",
     ],
 )
-def test_texts_that_are_no_recipes(text: str) -> None:
+def test_malformed_recipes_are_refused(text: str) -> None:
     with pytest.raises(RecipeError):
         Recipe.parse(text)
 
@@ -243,7 +243,7 @@ def test_the_corpus_holds_all_pairs() -> None:
 # -- the commands ----------------------------------------------------------------------------------
 
 
-def test_images_are_made_and_made_again(tmp_path: Path) -> None:
+def test_images_can_be_built_repeatedly(tmp_path: Path) -> None:
     call("make", "--seed", "5:8", "-o", tmp_path / "made")
     assert sorted(os.listdir(tmp_path / "made"))[:2] == ["5.img", "5.recipe"]
     call("replay", tmp_path / "made" / "6.recipe", "-o", tmp_path / "again.img")
@@ -254,7 +254,7 @@ def test_images_are_made_and_made_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="limits the size of files of a process")
-def test_no_half_of_a_file_stays(tmp_path: Path) -> None:
+def test_no_partial_file_stays(tmp_path: Path) -> None:
     recipe, image = tmp_path / "recipe", tmp_path / "image"
     recipe.write_text("ext4writer recipe 1\nfile /f size=1000000\n")
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "

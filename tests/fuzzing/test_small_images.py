@@ -32,7 +32,7 @@ def allocated(image: Path) -> int:
     return 512 * image.stat().st_blocks
 
 
-def test_seeds_take_little_room_with_and_without_a_journal(tmp_path: Path) -> None:
+def test_seeds_take_little_space_with_and_without_a_journal(tmp_path: Path) -> None:
     call("make", "--seed", "0:40", "--overrides", 0, "-o", tmp_path)
     sizes: dict[bool, list[int]] = {True: [], False: []}
     for image in tmp_path.glob("*.img"):

@@ -228,7 +228,7 @@ def test_images_clean_for_e2fsck_are_clean(
     assert bool(problems(image)) is not checked(image).is_clean, lines(checked(image))
 
 
-def test_inodes_in_bad_blocks_of_a_table_are_not_looked_at(tmp_path: Path) -> None:
+def test_inodes_in_bad_blocks_of_a_table_are_not_checked(tmp_path: Path) -> None:
     """They count as in use, and unnamed inodes there are not a problem."""
     image, bad = tmp_path / "image", tmp_path / "bad"
     bad.write_text("5000\n5001\n")

@@ -159,7 +159,7 @@ def test_fields(override: str, what: str, tmp_path: Path) -> None:
     assert set(told(found, "place")) == {BYTES}
 
 
-def test_moved_content_is_no_difference(tmp_path: Path) -> None:
+def test_moved_content_is_not_a_difference(tmp_path: Path) -> None:
     specs = [Spec(block_size=1024, size="16M", policy=policy(f"random:{seed}")) for seed in (1, 2)]
     a, b = (image(make_tree(), tmp_path / f"{n}", spec) for n, spec in enumerate(specs))
     found = compared(a, b)
@@ -254,7 +254,7 @@ def test_a_damaged_image_is_compared_as_far_as_it_can_be_read(
     assert told["equal"] is False and told["content_left_out"] == 64
 
 
-def test_features_are_named_and_texts_that_are_empty_are_none(tmp_path: Path) -> None:
+def test_features_are_named_and_empty_texts_are_omitted(tmp_path: Path) -> None:
     a = image(make_tree(), tmp_path / "a.img", Spec(block_size=1024, free=0))
     b = image(make_tree(), tmp_path / "b.img", Spec(block_size=1024, free=0, features="^dir_nlink"))
     c = image(make_tree(), tmp_path / "c.img", Spec(block_size=1024, free=0, label="root"))

@@ -99,7 +99,7 @@ def test_one_image_of_the_directory_and_all_manifests_of_it(folder: Path, tmp_pa
     assert len(set(images.values())) == 1, list(images)
 
 
-def test_all_four_times_and_attributes_come_back() -> None:
+def test_all_four_times_and_attributes_are_restored() -> None:
     tree = Tree(Directory(0o700, uid=5, mtime_ns=3, xattrs={b"user.a": b""}))
     tree.fifo("/p", mtime_ns=-1, atime_ns=5, ctime_ns=-2_000_000_001, crtime_ns=7 * 10**9)
     tree["/p"].xattrs = {b"user.a:b=c,d": bytes(range(256)), b"trusted.x": b"y"}
@@ -332,7 +332,7 @@ def facts(tree: Tree) -> list[tuple[object, ...]]:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(tree=trees())
-def test_any_tree_comes_back(tree: Tree, tmp_path: Path) -> None:
+def test_any_tree_survives_a_manifest(tree: Tree, tmp_path: Path) -> None:
     assert facts(sources.manifest(written(tree, "dump"))) == facts(tree)
 
     def store(path: bytes, content: Content) -> bytes:

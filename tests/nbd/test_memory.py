@@ -224,7 +224,7 @@ def test_a_source_that_changes_under_a_large_answer(tmp_path: Path, changes: str
         ({"handshake_seconds": float("inf")}, "handshake_seconds"),
     ],
 )
-def test_numbers_that_cannot_be(
+def test_impossible_numbers_are_refused(
     layout: Layout, tmp_path: Path, options: dict[str, object], named: str
 ) -> None:
     with layout.open() as image, pytest.raises(SpecError, match=named):

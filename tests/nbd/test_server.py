@@ -75,7 +75,7 @@ def _server(layout: Layout, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 # -- foreign clients -------------------------------------------------------------------------------
 
 
-def test_nbdinfo_knows_what_it_is(server: Server, layout: Layout) -> None:
+def test_nbdinfo_identifies_the_export(server: Server, layout: Layout) -> None:
     require("nbdinfo")
     told = run(["nbdinfo", server.uri]).stdout
     assert f"export-size: {layout.size_bytes} " in told
@@ -253,7 +253,7 @@ def test_one_of_the_pending_requests_cannot_be_read(tmp_path: Path, structured: 
 
 
 @pytest.mark.parametrize("structured", [False, True])
-def test_requests_that_cannot_be(server: Server, image: Path, structured: bool) -> None:
+def test_invalid_requests_are_refused(server: Server, image: Path, structured: bool) -> None:
     size = image.stat().st_size
     with closing(Client(server)) as client:
         client.go(structured=structured)
@@ -300,7 +300,7 @@ def test_a_read_that_is_too_long() -> None:
             assert client.simple(32 << 20)[0] == 0
 
 
-def test_options_that_cannot_be(server: Server, image: Path) -> None:
+def test_invalid_client_options_are_refused(server: Server, image: Path) -> None:
     with closing(Client(server)) as client:
         client.flags()
         for option, data, expected in (
@@ -515,7 +515,7 @@ def test_content_that_raises_is_an_error_for_its_range(error: Exception, tmp_pat
 # -- where it listens ------------------------------------------------------------------------------
 
 
-def test_the_socket_is_for_this_user_and_goes_away(layout: Layout, tmp_path: Path) -> None:
+def test_the_socket_is_private_and_is_removed(layout: Layout, tmp_path: Path) -> None:
     path = tmp_path / "s"
     with layout.open() as image:
         with Server(image, f"unix:{path}"):

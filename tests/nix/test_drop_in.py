@@ -108,7 +108,7 @@ def test_every_new_argument_works(build: Build) -> None:
     assert found["Total journal size"] == "8M"
 
 
-def test_the_arguments_of_the_old_function_are_taken(build: Build) -> None:
+def test_the_arguments_of_the_old_function_are_accepted(build: Build) -> None:
     """nixpkgs passes them; those that only the old function needs change nothing."""
     image = build.image()
     old = 'e2fsprogs = { bin = "/usr"; }; libfaketime = null; perl = null; fakeroot = null; '

@@ -56,7 +56,7 @@ def described(image: Path) -> tuple[list[int], set[int]]:
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_superblocks_and_descriptors_lie_where_mke2fs_puts_them(name: str, tmp_path: Path) -> None:
+def test_superblocks_and_descriptors_are_where_mke2fs_puts_them(name: str, tmp_path: Path) -> None:
     image = tmp_path / "image"
     raw = mke2fs(image, *FOREIGN[name])
     fmt = Format.of_superblock(raw)

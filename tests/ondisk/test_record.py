@@ -86,7 +86,7 @@ def test_one_field_at_a_time(case: tuple[Record, dict[str, Any]], offset: int) -
 
 @settings(deadline=None)
 @given(RECORD_AND_VALUES)
-def test_packer_takes_values_by_position(case: tuple[Record, dict[str, Any]]) -> None:
+def test_packer_accepts_positional_values(case: tuple[Record, dict[str, Any]]) -> None:
     record, values = case
     names = [name for name in record.fields if name in values]
     order = record._layout.order
@@ -104,7 +104,7 @@ def test_packer_takes_values_by_position(case: tuple[Record, dict[str, Any]]) ->
     assert buffer == b"\xff\xff" + packed + b"\xff"
 
 
-def test_packer_wants_offset_order() -> None:
+def test_packer_requires_offset_order() -> None:
     with pytest.raises(ValueError, match="i_mode"):
         INODE.packer("i_uid", "i_mode")
     with pytest.raises(ValueError, match="twice"):
@@ -270,7 +270,7 @@ def test_bytes_after_a_structure() -> None:
     assert pack(12, 16, 5, 1, b"hello") == header + b"hello\0\0\0"
 
 
-def test_the_page_is_made_from_the_declarations() -> None:
+def test_the_page_is_generated_from_the_declarations() -> None:
     assert docs_update.PAGE.read_text() == docs_update.page(), "python -m tests.makers.docs_update"
     described = [source for source, _ in docs_update.CHAPTERS.values()]
     assert {record.name for source in described for record in docs_update._records(source)} == set(
@@ -363,7 +363,7 @@ def test_kernel_names_of_both_halves() -> None:
     assert not loose
 
 
-def test_a_packer_takes_a_whole_number_last() -> None:
+def test_a_packer_accepts_a_split_number_last() -> None:
     pack = EXTENT.packer("ee_block", "ee_len", "ee_start")
     assert pack(1, 2, 0x123456789ABC) == bytes.fromhex("01000000 0200 3412 bc9a7856")
     pack = EXTENT_IDX.packer("ei_block", "ei_leaf")

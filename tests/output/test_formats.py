@@ -95,7 +95,9 @@ class TestCompressed:
         write_image(some_files(), tmp_path / f"a{suffix}", SPEC, raw=True)
         assert (tmp_path / f"a{suffix}").read_bytes() == plain()
 
-    def test_no_image_goes_inside(self, tmp_path: Path, suffix: str) -> None:
+    def test_compressed_images_cannot_be_written_into_a_file(
+        self, tmp_path: Path, suffix: str
+    ) -> None:
         path = tmp_path / f"a{suffix}"
         path.write_bytes(b"older" * 10_000_000)
         with pytest.raises(OutputError, match="an image cannot be written inside"):

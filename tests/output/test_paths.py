@@ -394,7 +394,7 @@ def test_only_the_output_itself_may_be_made(
     assert not image.exists()
 
 
-def test_a_file_under_another_name_takes_the_attributes_of_what_is_there(tmp_path: Path) -> None:
+def test_a_replacement_gets_the_attributes_of_the_old_file(tmp_path: Path) -> None:
     """Objects in a store, for example, get their names when they are complete."""
     (tmp_path / "object").touch()
     (tmp_path / "object").chmod(0o600)

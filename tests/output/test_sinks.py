@@ -122,7 +122,7 @@ class TestPath:
         assert (tmp_path / "real/image").read_bytes() == expected()
         assert os.listdir(tmp_path / "real") == ["image"]
 
-    def test_holes_take_no_room(self, tmp_path: Path) -> None:
+    def test_holes_take_no_disk_space(self, tmp_path: Path) -> None:
         sink = open_sink(tmp_path / "image", 1 << 40)
         sink.write_at((1 << 40) - 4, b"last")
         sink.finish()
@@ -568,7 +568,7 @@ class TestPreallocation:
         assert (tmp_path / "image").read_bytes() == expected()
         assert len(calls) == 1
 
-    def test_no_room(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_space_to_preallocate(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: int) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 

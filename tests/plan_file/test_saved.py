@@ -68,7 +68,7 @@ def reloaded(layout: Layout, folder: Path) -> Layout:
     spec=specs(fixed_sizes=False),
     policy=st.none() | st.integers(0, 99),
 )
-def test_any_plan_comes_back(tree: Tree, spec: Spec, policy: int | None) -> None:
+def test_any_plan_survives_saving(tree: Tree, spec: Spec, policy: int | None) -> None:
     spec = replace(spec, policy=None if policy is None else RandomPolicy(policy))
     try:
         layout = ext4writer.plan(tree, spec)
@@ -85,7 +85,7 @@ def test_any_plan_comes_back(tree: Tree, spec: Spec, policy: int | None) -> None
 
 
 @pytest.mark.parametrize("row", [row for row in FEATURES if row.support == "write"], ids=str)
-def test_the_plan_of_every_feature_comes_back(row: Feature, tmp_path: Path) -> None:
+def test_the_plan_of_every_feature_survives_saving(row: Feature, tmp_path: Path) -> None:
     tree = Tree()
     tree.file("/a", b"a" * 5000)
     for number in range(200):
@@ -105,7 +105,7 @@ def test_the_plan_of_every_feature_comes_back(row: Feature, tmp_path: Path) -> N
     assert digest(reloaded(layout, tmp_path)) == digest(layout)
 
 
-def test_the_plan_of_groups_like_those_of_mke2fs_comes_back(tmp_path: Path) -> None:
+def test_the_plan_of_groups_like_mke2fs_survives_saving(tmp_path: Path) -> None:
     tree = Tree()
     tree.file("/a", b"a" * 50_000)
     spec = Spec(size="32M", block_size=1024, group_tables="mke2fs", lazy_itable_init=True)
@@ -228,7 +228,7 @@ def test_content_of_this_process_is_refused_by_path(
     assert path.read_bytes() == b"kept"
 
 
-def test_a_file_that_is_no_plan(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_plan_is_refused(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     with pytest.raises(PlanError, match="No such file"):
         Layout.load(missing)

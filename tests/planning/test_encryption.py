@@ -149,7 +149,7 @@ def test_policies_that_linux_refuses(text: str) -> None:
         Spec(encryption_policies={"a": text})
 
 
-def test_an_attribute_of_a_source_is_no_context() -> None:
+def test_an_encryption_context_among_attributes_is_refused() -> None:
     tree = sample()
     tree["people/two"].xattrs = {b"\0encryption.c": bytes(40)}
     with pytest.raises(TreeError, match="^/people/two: attribute"):

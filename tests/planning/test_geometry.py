@@ -797,7 +797,7 @@ def test_vast_image_is_built_fast(vast: Path, watch: Watch, name: str) -> None:
         assert os.statvfs(point).f_bavail * 4096 == layout.available_bytes
 
 
-def test_vast_image_is_made_within_little_memory(vast: Path) -> None:
+def test_vast_image_needs_little_memory(vast: Path) -> None:
     """One gigabyte of address space is enough for 16 TiB."""
     program = f"""if True:
         import resource

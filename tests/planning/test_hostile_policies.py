@@ -294,7 +294,7 @@ STATES: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("method", "state"), STATES)
-def test_states_that_cannot_be(method: str, state: Any) -> None:
+def test_impossible_states_are_refused(method: str, state: Any) -> None:
     with pytest.raises(SpecError, match=f"^policy: {method} of 'hostile' returned "):
         planned(method, hostile(**{method: member(lambda _: state)}))
 
@@ -307,7 +307,7 @@ def test_attributes_that_raise(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["sequential", "moves_metadata", "crosses_flex_groups"])
 @pytest.mark.parametrize("value", [None, "yes", 2, Evil])
-def test_attributes_that_are_no_truths(name: str, value: Any) -> None:
+def test_attributes_that_are_not_booleans_are_refused(name: str, value: Any) -> None:
     with pytest.raises(SpecError, match=f"^policy: {name} of 'hostile' returned "):
         planned(name, hostile(**{name: made(value)}))
 

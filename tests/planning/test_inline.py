@@ -159,7 +159,7 @@ def test_a_link_with_attributes_that_do_not_fit_is_stored_in_a_block() -> None:
         assert not opened.lookup("/does not", follow=False).has_inline_data
 
 
-def test_quotas_count_what_lies_in_inodes(tmp_path: Path) -> None:
+def test_quotas_count_data_in_inodes(tmp_path: Path) -> None:
     """The kernel and e2fsck count inline links differently, so with quota there are none."""
     image = tmp_path / "image"
     ext4writer.write_image(sample(128), image, Spec(features="inline_data,quota,project"))
@@ -236,7 +236,7 @@ def test_progress_ends_at_its_total(tmp_path: Path) -> None:
         ("xattr_ibody_header[/files/61].h_magic=0", "0x010075"),
     ],
 )
-def test_overrides_name_what_lies_in_inodes(
+def test_overrides_address_data_in_inodes(
     override: str, expected: str | None, tmp_path: Path
 ) -> None:
     image = tmp_path / "image"

@@ -29,7 +29,7 @@ def spec_for(choice: LayoutPolicy) -> Spec:
 
 
 @pytest.mark.parametrize("name", [kind.name for kind in MMP_POLICIES])
-def test_everyone_goes_on_after_it(name: str, tmp_path: Path) -> None:
+def test_everyone_can_continue_after_it(name: str, tmp_path: Path) -> None:
     image, spec = tmp_path / "image", spec_for(policy(f"{name}:1"))
     ext4writer.write_image(TREE, image, spec)
     with open_image(image) as opened:

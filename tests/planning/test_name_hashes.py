@@ -92,7 +92,7 @@ def test_hash_algs_of_the_command(tmp_path: Path) -> None:
         assert done.returncode and reason in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_a_default_is_no_part_of_the_identity() -> None:
+def test_a_default_is_not_part_of_the_identity() -> None:
     uuids = {
         spec: ext4writer.plan(many(), spec).uuid
         for spec in (Spec(), Spec(hash_alg="half_md4"), Spec(hash_alg="tea"), Spec(encoding="utf8"))

@@ -559,7 +559,7 @@ def test_gaps_between_files(make_image: MakeImage) -> None:
     assert_reads_back(tree, image, spec)
 
 
-def test_gaps_are_no_reason_to_grow(make_image: MakeImage) -> None:
+def test_gaps_do_not_enlarge_the_image(make_image: MakeImage) -> None:
     """Gaps use only the free blocks that were promised anyway."""
 
     def sized(choice: LayoutPolicy, free: int) -> Layout:
@@ -623,7 +623,7 @@ class Unsteady(LayoutPolicy):
         return self.asked % 7
 
 
-def test_a_policy_that_answers_otherwise_later_is_no_corrupt_image() -> None:
+def test_a_policy_with_changing_answers_gives_no_corrupt_image() -> None:
     data = bytearray()
     with pytest.raises(SpecError, match="^policy: fresh of 'unsteady' returned .* same choices"):
         ext4writer.write_image(TREE, data, spec_for(1024, Unsteady()))

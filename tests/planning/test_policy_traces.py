@@ -247,7 +247,7 @@ class WideGaps(LayoutPolicy):
 
 
 @pytest.mark.parametrize("size", [None, "512K"])
-def test_metadata_without_room_for_gaps_lies_as_usual(size: str | None) -> None:
+def test_metadata_without_space_for_gaps_is_in_its_usual_place(size: str | None) -> None:
     options: dict[str, Any] = {"blocks_per_group": 512, "block_size": 1024, "inode_size": 1024}
     options |= {"inodes": 448, "size": size, "journal": "none", "grow_to": 0}
     options |= {"free": 0} if size is None else {}

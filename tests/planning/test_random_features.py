@@ -59,7 +59,7 @@ def test_everyone_accepts_them(seed: int, make_image: MakeImage) -> None:
         assert_tree_equal(sample(), point, spec)
 
 
-def test_the_last_attempt_says_what_is_wrong() -> None:
+def test_the_last_attempt_reports_the_error() -> None:
     tree = Tree()
     tree.symlink("/l", "t" * 3000)
     with pytest.raises(Ext4WriterError, match="the maximum is 1023"):

@@ -95,7 +95,7 @@ def test_growing_images_have_as_many_inodes_as_with_mke2fs(
     assert inodes(image)[0] >= mke2fs_inodes(tmp_path, size, block_size, ratio)
 
 
-def test_nothing_is_kept_for_growth_that_was_not_asked_for() -> None:
+def test_nothing_is_reserved_for_growth_unless_requested() -> None:
     tree = one_large_file()
     plain = ext4writer.plan(tree)
     assert plain.size_bytes == ext4writer.plan(tree, Spec(inode_ratio=0)).size_bytes
@@ -192,7 +192,7 @@ def test_the_reserve_is_the_larger_of_two(
     align=st.sampled_from([8 * KIB, 100 * KIB, MIB, 3 * MIB]),
 )
 @CALM
-def test_a_fitted_image_is_a_whole_multiple(tree: Tree, spec: Spec, align: int) -> None:
+def test_a_fitted_image_is_a_multiple_of_the_alignment(tree: Tree, spec: Spec, align: int) -> None:
     """It is no larger than this requires, and keeps its promises."""
     try:
         plain = ext4writer.plan(tree, replace(spec, align=None))
@@ -234,7 +234,7 @@ def test_an_image_aligned_to_large_units_is_planned_fast(align: str) -> None:
     assert layout.size_bytes == parse_size(align) == layout.blocks_count * layout.block_size
 
 
-def test_alignments_that_cannot_be() -> None:
+def test_impossible_alignments_are_refused() -> None:
     for align in (0, 512, 1000, -MIB):
         with pytest.raises(SpecError) as caught:
             Spec(align=align)

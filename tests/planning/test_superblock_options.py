@@ -146,7 +146,7 @@ def test_the_kernel_writes_to_what_other_systems_made(system: Any, tmp_path: Pat
     judge(image, "quick")
 
 
-def test_a_test_file_system_says_so(watch: Watch, tmp_path: Path) -> None:
+def test_the_flag_of_test_file_systems_is_set(watch: Watch, tmp_path: Path) -> None:
     """e2fsck removes the flag if the kernel is stable, and finds nothing else."""
     image = tmp_path / "image"
     watch.damaged(image)
@@ -224,7 +224,7 @@ def test_impossible_superblock_options_are_refused(options: dict[str, Any], prob
     assert re.search(problem, str(caught.value)), caught.value
 
 
-def test_the_features_of_revision_0_are_none() -> None:
+def test_revision_0_has_no_features() -> None:
     assert Spec(revision=0, features="none", inode_size=128).features == FeatureSet()
 
 
@@ -271,7 +271,7 @@ def test_the_interval_of_mmp(watch: Watch, tmp_path: Path) -> None:
         {"features": "fast_commit", "fast_commit_size": 0},
     ],
 )
-def test_sizes_and_intervals_that_cannot_be(options: dict[str, Any]) -> None:
+def test_impossible_sizes_and_intervals_are_refused(options: dict[str, Any]) -> None:
     name = next(name for name in options if name != "features")
     with pytest.raises(SpecError, match=name):
         Spec(**options)

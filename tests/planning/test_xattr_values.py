@@ -273,7 +273,7 @@ def test_values_that_do_not_fit_are_answered_with_the_feature() -> None:
 
 
 @pytest.mark.parametrize("name", ["4K", "random"])
-def test_units_of_values_are_planned_and_found(name: str) -> None:
+def test_planned_units_of_values_are_found(name: str) -> None:
     image = bytearray()
     layout = ext4writer.write_image(sample(), image, Spec(**SPECS[name]))
     planned = PlannedUnits(plan_of(layout))

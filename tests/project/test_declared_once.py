@@ -175,7 +175,7 @@ def test_commands_show_what_is_declared() -> None:
     assert "1M" in (params("nix")["align"].help or "")
 
 
-def test_the_front_of_mke2fs_takes_its_rows_from_the_same_place() -> None:
+def test_the_front_end_of_mke2fs_uses_the_same_declarations() -> None:
     shown = {param.name: param for param in own_options._command().params}
     for name in ("hole_size", "identity"):
         made = params("build")[name]

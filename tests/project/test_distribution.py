@@ -51,7 +51,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy / "dist"
 
 
-def test_the_wheel_holds_library_and_command_alone(made: Path) -> None:
+def test_the_wheel_contains_only_library_and_command(made: Path) -> None:
     [wheel] = made.glob("*.whl")
     with zipfile.ZipFile(wheel) as file:
         names = file.namelist()
@@ -76,7 +76,7 @@ def test_the_sdist_contains_what_the_tests_need(made: Path) -> None:
         assert name in names, name
 
 
-def test_twine_is_content(made: Path) -> None:
+def test_twine_accepts_the_distribution(made: Path) -> None:
     tools.require_importable("twine", "twine")
     said = python("-m", "twine", "check", "--strict", *sorted(made.iterdir()))
     assert said.count("PASSED") == 2

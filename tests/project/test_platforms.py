@@ -202,7 +202,7 @@ def test_a_missing_decompressor_is_reported_in_one_line(
     assert os.listdir(tmp_path) == [path.name]
 
 
-def test_files_are_extracted_or_the_reason_is_said_on_windows(tmp_path: Path) -> None:
+def test_files_are_extracted_or_an_error_explains_it_on_windows(tmp_path: Path) -> None:
     write_image(Tree(), tmp_path / "image")
     script = HIDE + WITHOUT, json.dumps(SYSTEMS["windows"])
     for options, status, words in (
@@ -269,6 +269,6 @@ def test_without_its_compressor_no_image_is_begun(
         ("oci:c:release", "c", "release"),
     ],
 )
-def test_drives_of_windows_are_no_references(text: str, place: str, reference: str | None) -> None:
+def test_windows_drives_are_not_references(text: str, place: str, reference: str | None) -> None:
     source = parse_source(text)
     assert (source.place, source.reference) == (place, reference)

@@ -250,7 +250,7 @@ def test_the_licence_is_mit() -> None:
     assert 'license = "MIT"' in (ROOT / "pyproject.toml").read_text()
 
 
-def test_the_changelog_knows_this_version() -> None:
+def test_the_changelog_has_this_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text()
     assert "## [Unreleased]" in changelog
     assert ext4writer.__version__ in changelog

@@ -170,7 +170,7 @@ def test_the_image_of_nobody_equals_that_of_root(place: Path, tmp_path: Path) ->
 
 
 @pytest.mark.root
-def test_every_source_takes_the_same_rules(place: Path, tmp_path: Path) -> None:
+def test_every_source_accepts_the_same_rules(place: Path, tmp_path: Path) -> None:
     tools.run(["tar", "-C", place / "tree", "--numeric-owner", "-cf", place / "tree.tar", "."])
     manifest = run("manifest", "tree", "-o", "tree.mtree", cwd=place)
     assert (manifest.returncode, manifest.stderr) == (0, "")

@@ -48,7 +48,7 @@ def test_a_wrong_number_is_refused_by_its_name(method: str, image: Image) -> Non
                 getattr(image, method)(*values)
 
 
-def test_a_plain_number_is_taken(image: Image) -> None:
+def test_a_plain_number_is_accepted(image: Image) -> None:
     assert image.block("1") == image.block(1.0) == image.block(1)  # type: ignore[arg-type]
     assert image.inode("2").is_directory and image.inode(2.0).ino == 2  # type: ignore[arg-type]
     assert type(image.inode(2.0).ino) is int  # type: ignore[arg-type]

@@ -40,7 +40,7 @@ def damaged(size: int, kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", IMPOSSIBLE)
-def test_a_size_that_cannot_be(size: int, kind: str, tmp_path: Path) -> None:
+def test_impossible_file_sizes(size: int, kind: str, tmp_path: Path) -> None:
     data = damaged(size, kind)
     heard: list[DamageError] = []
     with open_image(data, on_damage=heard.append) as image:

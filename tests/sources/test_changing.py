@@ -82,7 +82,7 @@ def test_a_file_that_keeps_its_size(
     assert not (tmp_path / "image").exists()
 
 
-def test_a_file_of_a_tree_made_by_hand(tmp_path: Path) -> None:
+def test_a_file_added_to_a_tree_by_path(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * SMALL)
     tree = Tree()

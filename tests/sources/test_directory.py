@@ -269,7 +269,7 @@ class TestXattrs:
         assert "user.secret" in loss.what
 
     @pytest.mark.parametrize("number", [errno.ENOTSUP, errno.ENOSYS])
-    def test_a_file_system_without_them_is_no_loss(
+    def test_a_file_system_without_attributes_is_not_a_loss(
         self, root: Path, monkeypatch: pytest.MonkeyPatch, number: int
     ) -> None:
         make_files(root, "file")
@@ -335,7 +335,7 @@ class TestExclude:
         expected = everything if left is None else left
         assert sorted(names(directory(root, exclude=patterns))) == sorted(expected)
 
-    def test_names_that_are_no_text(self, root: Path) -> None:
+    def test_names_that_are_not_text(self, root: Path) -> None:
         for name in (b"\xff1", b"\xff2", b"k\n"):
             Path(os.fsdecode(os.fsencode(root) + b"/" + name)).touch()
         assert names(directory(root, exclude=[b"\xff*", "k*"])) == ["/"]

@@ -95,7 +95,7 @@ def test_files_that_are_not_regular_are_refused_immediately(name: str, no_file: 
 
 @pytest.mark.parametrize("no_file", ["pipe", "link to a pipe"], indirect=True)
 @pytest.mark.parametrize("name", ARCHIVES)
-def test_a_pipe_is_no_file_of_a_tree(name: str, no_file: str) -> None:
+def test_a_pipe_is_refused_as_a_file_of_a_tree(name: str, no_file: str) -> None:
     caught: list[Exception] = []
 
     def read() -> None:

@@ -208,7 +208,7 @@ def read(stack: Sequence[Sequence[Entry]], folder: Path) -> Tree:
 
 @settings(deadline=None, max_examples=250)
 @given(st.lists(layers(), min_size=1, max_size=4))
-def test_layers_are_as_the_model_says(stack: list[list[Entry]]) -> None:
+def test_layers_match_the_model(stack: list[list[Entry]]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         assert found(read(stack, Path(scratch, "layout"))) == expected(stack)
 

@@ -182,7 +182,7 @@ class TestWhatNetbsdWrites:
 
 @settings(max_examples=25, deadline=None)
 @given(words=st.lists(st.sampled_from(["d", "f", "..", "d/", "./d", "d/e/", "d/f", "./"])))
-def test_paths_lie_where_bsdtar_puts_them(words: list[str]) -> None:
+def test_paths_are_resolved_as_by_bsdtar(words: list[str]) -> None:
     """A word with a slash does not change the folder of the following names."""
     lines, depth = [], 0
     for number, word in enumerate(words):
@@ -597,12 +597,12 @@ class TestStrangers:
             read(text, root=tmp_path / "in")
         assert content_at(read(text, root="/"), "/f").size == 6
 
-    def test_a_link_of_the_host_is_no_content_in_its_own_place(self, tmp_path: Path) -> None:
+    def test_a_host_link_is_not_content(self, tmp_path: Path) -> None:
         (tmp_path / "f").symlink_to("/etc/passwd")
         with pytest.raises(SourceError, match="is not a regular file"):
             read("./f type=file\n", root=tmp_path)
 
-    def test_content_that_is_no_file(self, tmp_path: Path) -> None:
+    def test_content_that_is_not_a_file(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "f")
         with pytest.raises(SourceError, match="is not a regular file"):
             read("./f type=file\n", root=tmp_path)

@@ -268,7 +268,7 @@ def test_files_that_are_not_archives_are_refused(case: str, tmp_path: Path) -> N
     assert word in str(caught.value)
 
 
-def test_depth_is_no_matter_below_the_limit() -> None:
+def test_any_depth_below_the_limit_works() -> None:
     data = nested(DEPTH_MAX - 1)
     assert dumped(read(data)) == data
 

@@ -418,7 +418,7 @@ REFERENCES = [
 
 
 @pytest.mark.parametrize("reference", REFERENCES)
-def test_references_of_docker_archives_as_skopeo_takes_them(reference: str, tmp_path: Path) -> None:
+def test_references_of_docker_archives_work_as_in_skopeo(reference: str, tmp_path: Path) -> None:
     path = tmp_path / "saved.tar"
     images = [
         (["alpine:latest", "alpine:3"], "hub"),

@@ -81,7 +81,7 @@ def test_an_image_below_the_root_is_meant_as_files(tmp_path: Path, layout: Layou
     assert sources.directory(tmp_path / "root").losses == []
 
 
-def test_the_command_says_it(tmp_path: Path, layout: Layout) -> None:
+def test_the_command_reports_the_kind_of_image(tmp_path: Path, layout: Layout) -> None:
     codes = [loss["code"] for loss in report("plan", layout.folder)["losses"]]
     assert codes == ["saved-image"]
     assert_one_line(run("plan", layout.folder, "--strict"), 1, "write oci: before its name")

@@ -344,7 +344,7 @@ class TestPax:
             (7, 3, 6),
         ]
 
-    def test_an_empty_value_takes_a_global_one_back(self) -> None:
+    def test_an_empty_value_cancels_a_global_one(self) -> None:
         [one] = members(
             pax({b"uid": b"7", b"path": b"global"}, b"g"),
             pax({b"uid": b"", b"path": b""}),
@@ -712,7 +712,7 @@ class TestEnd:
         assert made.losses == []
 
     @pytest.mark.parametrize("size", [1024, 512, 20_000])
-    def test_zeros_before_something_else_are_no_archive(self, size: int, tmp_path: Path) -> None:
+    def test_zeros_before_other_data_are_not_an_archive(self, size: int, tmp_path: Path) -> None:
         """Disk images also begin like this."""
         data = bytes(size) + b"file system"
         (tmp_path / "image").write_bytes(data)

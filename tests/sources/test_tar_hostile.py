@@ -141,7 +141,7 @@ class TestAbundance:
         layout = plan(made)
         assert layout.entries["directory"] == depth + 2
 
-    def test_nested_folders_by_members_of_their_own(self) -> None:
+    def test_nested_folders_with_separate_members(self) -> None:
         path = b""
         parts = []
         for _ in range(2000):

@@ -356,7 +356,7 @@ class TestCompressed:
         with pytest.raises(ArchiveError, match=f"is {name} data; tar is read"):
             sources.tar(io.BytesIO(magic + bytes(2000)))
 
-    def test_a_tar_whose_first_name_looks_compressed(self) -> None:
+    def test_a_tar_with_a_first_name_like_a_compression_magic(self) -> None:
         for name in (b"\x1f\x8b\x08", b"BZh91AY&SY", b"070701", b"PK\x03\x04"):
             tree = sources.tar(io.BytesIO(archive(member(name, b"1"))))
             assert list(tree.root.children) == [name]
@@ -398,7 +398,7 @@ class TestTrouble:
         ):
             sources.tar(io.BytesIO(PLAIN), spool=spool)
 
-    def test_a_spool_that_is_no_file(self, tmp_path: Path) -> None:
+    def test_a_spool_that_is_not_a_file_is_refused(self, tmp_path: Path) -> None:
         with open("/dev/null", "r+b") as null:
             for spool in (io.BytesIO(), null):
                 with pytest.raises(OutputError, match="cannot hold an archive's content"):

@@ -40,7 +40,7 @@ def symlink(name: bytes, target: bytes = b"x") -> bytes:
 
 
 class TestParents:
-    def test_missing_ones_are_made(self) -> None:
+    def test_missing_parents_are_created(self) -> None:
         made = tree(member(b"a/b/c", mtime=5))
         assert names(made) == ["/", "/a", "/a/b", "/a/b/c"]
         for path in ("/", "/a", "/a/b"):
@@ -56,7 +56,7 @@ class TestParents:
             assert node.xattrs == {b"user.x": b"1"}
         assert (made["/a/b"].mode, made["/a/b"].uid) == (0o755, 1)
 
-    def test_a_member_that_comes_later_adorns_them(self) -> None:
+    def test_a_later_member_sets_their_attributes(self) -> None:
         made = tree(member(b"a/b"), directory(b"a", mode=0o1777, uid=3, mtime=4))
         assert names(made) == ["/", "/a", "/a/b"]
         assert (made["/a"].mode, made["/a"].uid, made["/a"].mtime_ns) == (0o1777, 3, 4 * 10**9)
@@ -119,7 +119,7 @@ class TestTheLastOneWins:
             assert loss.path == b"/x"
             assert "its 2 entries" in loss.what
 
-    def test_and_it_may_come_back(self) -> None:
+    def test_a_replaced_directory_may_be_created_again(self) -> None:
         made = tree(member(b"x/a/b", b"1"), KINDS["file"], directory(b"x"), member(b"x/a/c", b"2"))
         assert names(made) == ["/", "/x", "/x/a", "/x/a/c"]
 
@@ -339,7 +339,7 @@ class TestThroughLinks:
         )
         assert names(made) == ["/", "/a", "/b", "/s", "/a/1", "/b/2", "/s/3"]
 
-    def test_a_hard_link_that_waits_stays_where_it_was_put(self) -> None:
+    def test_a_pending_hard_link_keeps_its_path(self) -> None:
         made = tree(
             *(directory(b"a"), symlink(b"s", b"a"), link(b"s/g", b"f"), directory(b"s")),
             member(b"f", b"1"),

@@ -85,7 +85,7 @@ TEXT = "12345678-1234-5678-1234-567812345678"
         ("epoch", 1_700_000_000.9, 1_700_000_000),
     ],
 )
-def test_an_option_is_taken(option: str, given: Any, taken: Any) -> None:
+def test_an_option_is_accepted(option: str, given: Any, taken: Any) -> None:
     spec = Spec(**{option: given})
     assert getattr(spec, option) == taken
     assert type(getattr(spec, option)) is type(taken)
@@ -93,7 +93,7 @@ def test_an_option_is_taken(option: str, given: Any, taken: Any) -> None:
     assert plan(Tree(), spec).uuid == plan(Tree(), replace(Spec(), **{option: taken})).uuid
 
 
-def test_a_policy_is_taken_by_its_name() -> None:
+def test_a_policy_is_accepted_by_name() -> None:
     spec = Spec(policy="random:7")
     assert spec.policy is not None and spec.policy.name == "random:7"
 
@@ -155,7 +155,7 @@ def test_a_spec_is_shown_as_the_call_that_makes_it() -> None:
     assert repr(Spec()) == "Spec()"
 
 
-def test_attributes_and_paths_are_taken(make_image: MakeImage) -> None:
+def test_attributes_and_paths_are_accepted(make_image: MakeImage) -> None:
     tree = Tree()
     tree.file(
         PurePosixPath("/usr/lib/file"),
@@ -207,7 +207,7 @@ def direct(**attributes: Any) -> Tree:
         ("xattrs", {"user.note": "text"}, {b"user.note": b"text"}),
     ],
 )
-def test_attributes_that_were_set_by_hand_are_taken(attribute: str, given: Any, taken: Any) -> None:
+def test_directly_assigned_attributes_are_accepted(attribute: str, given: Any, taken: Any) -> None:
     for spec in (Spec(), Spec(uuid=TEXT, hash_seed=TEXT)):
         image, other = bytearray(), bytearray()
         write_image(direct(**{attribute: given}), image, spec)
@@ -374,7 +374,7 @@ def test_a_str_that_names_a_file_is_its_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("declared", [4, 20])
 @pytest.mark.parametrize("kind", ["path", "stream", "iterator"])
-def test_a_wrong_declared_size_is_said_to_be_that(declared: int, kind: str, tmp_path: Path) -> None:
+def test_a_wrong_declared_size_is_named(declared: int, kind: str, tmp_path: Path) -> None:
     path = tmp_path / "nine"
     path.write_bytes(b"123456789")
     content: dict[str, Any] = {
@@ -392,9 +392,7 @@ def test_a_wrong_declared_size_is_said_to_be_that(declared: int, kind: str, tmp_
 
 
 @pytest.mark.parametrize("offset, held", [(0, 9), (4, 5), (30, 0)])
-def test_a_part_past_the_end_of_a_file_is_said_to_be_that(
-    offset: int, held: int, tmp_path: Path
-) -> None:
+def test_a_slice_past_the_end_of_a_file_is_named(offset: int, held: int, tmp_path: Path) -> None:
     path = tmp_path / "nine"
     path.write_bytes(b"123456789")
     tree = Tree()
@@ -403,7 +401,7 @@ def test_a_part_past_the_end_of_a_file_is_said_to_be_that(
         write_image(tree, bytearray())
 
 
-def test_a_part_of_a_missing_file_has_not_vanished(tmp_path: Path) -> None:
+def test_a_slice_of_a_missing_file_is_not_called_vanished(tmp_path: Path) -> None:
     tree = Tree()
     tree.file("/file", PathSliceContent(tmp_path / "none", 0, 5))
     with pytest.raises(SourceError, match="none: cannot be read: No such file") as caught:
@@ -411,7 +409,7 @@ def test_a_part_of_a_missing_file_has_not_vanished(tmp_path: Path) -> None:
     assert not isinstance(caught.value, SourceChangedError)
 
 
-def test_a_file_of_a_declared_size_that_is_missing_has_not_vanished(tmp_path: Path) -> None:
+def test_a_missing_file_of_declared_size_is_not_called_vanished(tmp_path: Path) -> None:
     tree = Tree()
     tree.file("/file", PathContent(tmp_path / "none", size=5))
     with pytest.raises(SourceError, match="none: cannot be read: No such file") as caught:
@@ -425,7 +423,7 @@ def test_a_file_of_a_declared_size_that_is_missing_has_not_vanished(tmp_path: Pa
         write_image(tree, bytearray())
 
 
-def test_overrides_are_taken_as_texts() -> None:
+def test_overrides_are_accepted_as_strings() -> None:
     one, other = bytearray(), bytearray()
     write_image(Tree(), one, overrides="superblock.s_state=2")
     write_image(Tree(), other, overrides=[Override.parse("superblock.s_state=2")])
@@ -509,7 +507,7 @@ def test_sizes(text: str, size: int) -> None:
 @pytest.mark.parametrize(
     "text", ["64MB", "64 M", "1,5G", "1,00", "-5", "5s", "1e6", ".5M", "5.M", "1..5M", "٣", "5 "]
 )
-def test_other_texts_are_no_sizes(text: str) -> None:
+def test_text_that_is_not_a_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a size"):
         parse_size(text)
 
@@ -571,7 +569,7 @@ def test_node_classes_of_the_caller() -> None:
 
 
 @pytest.mark.parametrize("children", [None, [1], "text"])
-def test_children_that_are_no_mapping(children: Any) -> None:
+def test_children_that_are_not_a_mapping_are_refused(children: Any) -> None:
     tree = Tree()
     tree.directory("/d")
     tree["/d"].children = children  # type: ignore[attr-defined]
@@ -579,7 +577,7 @@ def test_children_that_are_no_mapping(children: Any) -> None:
         plan(tree)
 
 
-def test_a_root_that_is_no_directory() -> None:
+def test_a_root_that_is_not_a_directory_is_refused() -> None:
     tree = Tree()
     tree.root = RegularFile(BytesContent(b""))  # type: ignore[assignment]
     with pytest.raises(TreeError, match="^/: .* the root must be a directory"):
@@ -605,7 +603,7 @@ def test_nanoseconds_in_place_of_seconds_are_refused() -> None:
         Spec(epoch=1_700_000_000_000_000_000)
 
 
-def test_a_wrong_attribute_says_of_which_node() -> None:
+def test_the_error_for_a_wrong_attribute_names_the_node() -> None:
     tree = Tree()
     node = tree.file("/f", b"abc")
     for name in ("project", "flags"):

@@ -105,7 +105,7 @@ def trees(draw: st.DrawFn) -> Tree:
 
 @settings(deadline=None, max_examples=400)
 @given(trees(), trees(), st.booleans())
-def test_overlay_is_as_the_model_says(lower: Tree, upper: Tree, copy: bool) -> None:
+def test_overlay_matches_the_model(lower: Tree, upper: Tree, copy: bool) -> None:
     before = model_of(upper)
     expected = grouped(over(model_of(lower), before))
     assert lower.overlay(upper, copy=copy) is lower
@@ -184,7 +184,7 @@ def test_an_implied_directory_leaves_attributes_alone() -> None:
     assert (tree["/var"].mode, tree["/var"].uid, tree["/var"].mtime_ns) == (0o755, 0, 0)
 
 
-def test_parents_of_the_place_are_made_without_a_clock() -> None:
+def test_created_parents_have_no_current_time() -> None:
     tree = small().overlay(small(), "/opt/vendor/part")
     for path in ("/opt", "/opt/vendor"):
         node = tree[path]

@@ -476,7 +476,7 @@ class TestHost:
     st.sampled_from([1024, 4096]),
     st.sampled_from([128, 256]),
 )
-def test_any_flags_come_back(files: list[tuple[str, int]], block_size: int, inode: int) -> None:
+def test_any_flags_are_restored(files: list[tuple[str, int]], block_size: int, inode: int) -> None:
     made = Tree()
     for number, (kind, flags) in enumerate(files):
         node = {

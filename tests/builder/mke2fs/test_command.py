@@ -76,7 +76,7 @@ def test_standard_output_is_the_same(arguments: str, tmp_path: Path) -> None:
     "options",
     ["", "-v", "-q -v", "-v -K", "-v -E nodiscard", "-v -E assume_storage_prezeroed", "-v -n"],
 )
-def test_standard_output_tells_of_what_is_discarded(options: str, tmp_path: Path) -> None:
+def test_standard_output_reports_discarded_blocks(options: str, tmp_path: Path) -> None:
     require("mke2fs")
     image, shown = tmp_path / "image", []
     for run_one in (theirs, ours):
@@ -109,7 +109,7 @@ def test_a_new_file_is_named_where_mke2fs_names_it(arguments: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("place", ["missing/image", ""])
-def test_nothing_is_announced_where_no_file_can_be_made(place: str, tmp_path: Path) -> None:
+def test_nothing_is_announced_if_the_file_cannot_be_created(place: str, tmp_path: Path) -> None:
     require("mke2fs")
     device = str(tmp_path / place) if place else ""
     expected, found = (run("-text4", device, "16M") for run in (theirs, ours))
@@ -243,7 +243,7 @@ def test_a_given_uuid_is_used(given: str, shown: str, tmp_path: Path, watch: Wat
 
 
 @pytest.mark.parametrize("word", ["random", "time"])
-def test_random_uuids_differ(word: str, folder: Path, tmp_path: Path) -> None:
+def test_generated_uuids_differ(word: str, folder: Path, tmp_path: Path) -> None:
     found = set()
     for _ in range(2):
         ours("-q", "-U", word, "-d", folder, tmp_path / "image", "4M")

@@ -244,9 +244,7 @@ ZEROED = (
 
 @pytest.mark.parametrize("exists", [False, True])
 @pytest.mark.parametrize("option", ZEROED)
-def test_tables_are_said_to_be_zeros_where_mke2fs_says_so(
-    option: str, exists: bool, tmp_path: Path
-) -> None:
+def test_tables_are_marked_zeroed_as_by_mke2fs(option: str, exists: bool, tmp_path: Path) -> None:
     require("mke2fs")
     shown = []
     for run in (theirs, ours):

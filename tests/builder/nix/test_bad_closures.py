@@ -299,7 +299,7 @@ def test_options_that_contradict(
     assert_untouched(out)
 
 
-def test_an_output_that_cannot_be(closure: RealClosure, out: Path) -> None:
+def test_impossible_outputs_are_refused(closure: RealClosure, out: Path) -> None:
     for name in ("missing/a.img.zst", "a.img.zst/"):
         assert_one_line(run("nix", *closure.options, "-o", f"{out}/{name}"), 1)
     (out / "a.zst").mkdir()
@@ -310,13 +310,15 @@ def test_an_output_that_cannot_be(closure: RealClosure, out: Path) -> None:
     assert os.listdir(out) == ["b.zst"]
 
 
-def test_no_registration_is_taken_from_there(closure: RealClosure) -> None:
+def test_writing_a_registration_to_a_full_device_is_an_error(closure: RealClosure) -> None:
     with open("/dev/full", "wb") as full:
         done = run("nix", "registration", *closure.listed, stdout=full)
     assert_one_line(done, 1, "standard output", "No space left on device")
 
 
-def test_an_older_image_stays_until_the_new_one_is_whole(closure: RealClosure, out: Path) -> None:
+def test_an_older_image_stays_until_the_new_one_is_complete(
+    closure: RealClosure, out: Path
+) -> None:
     import resource
 
     image = out / "a.img.zst"

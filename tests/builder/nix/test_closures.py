@@ -55,7 +55,7 @@ def nix_store(store: Path, home: Path, *arguments: str, stdin: bytes = b"", chec
     return done
 
 
-def test_the_image_holds_what_the_store_holds(closure: RealClosure, out: Path) -> None:
+def test_the_image_has_the_content_of_the_store(closure: RealClosure, out: Path) -> None:
     tools.require_root()
     image = out / "a.img"
     facts = report("nix", *closure.options, "--verify", "-L", "NIXOS_SD", "-o", image)
@@ -419,7 +419,9 @@ def test_the_registration_equals_that_of_nix(closure: RealClosure) -> None:
             assert closure.host.run("nix-store", "-q", "--hash", path).stdout.strip() == digest
 
 
-def test_an_image_without_a_registration_has_our_own(closure: RealClosure, out: Path) -> None:
+def test_an_image_without_a_given_registration_has_a_computed_one(
+    closure: RealClosure, out: Path
+) -> None:
     done = run("nix", "registration", *closure.listed, text=False)
     facts = report("nix", *closure.listed, "-o", out / "a.img")
     assert facts["verified"] is False  # there was nothing to compare with

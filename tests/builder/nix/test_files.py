@@ -40,7 +40,7 @@ def object_named(closure: RealClosure, suffix: str) -> str:
 # -- files below nix -------------------------------------------------------------------------------
 
 
-def test_a_database_that_nix_made_in_the_files(
+def test_files_with_a_database_of_nix(
     closure: RealClosure, files: Path, out: Path, tmp_path: Path
 ) -> None:
     """The files are as ``NIX_REMOTE=local?root=$PWD/files nix-store --load-db`` leaves them."""
@@ -374,7 +374,7 @@ def test_without_a_registration_it_may_be(closure: RealClosure, out: Path) -> No
         ([{"source": "/etc/hosts", "target": "/a", "group": "4294967295"}], 2, ("a number",)),
     ],
 )
-def test_contents_that_cannot_be(
+def test_impossible_contents_are_refused(
     contents: object,
     status: int,
     words: tuple[str, ...],

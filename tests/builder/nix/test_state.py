@@ -307,7 +307,7 @@ def test_a_database_among_the_files(closure: RealClosure, out: Path, tmp_path: P
     assert run("nix", *closure.options, *options).returncode == 0
 
 
-def test_an_init_of_the_caller_stays(closure: RealClosure, tmp_path: Path) -> None:
+def test_an_init_of_the_caller_is_kept(closure: RealClosure, tmp_path: Path) -> None:
     files = Tree()
     files.directory("/sbin", mode=0o700)
     files.file("/sbin/init", b"mine")
