@@ -262,7 +262,7 @@ def _can_be_made(path: str) -> bool:
 
 
 class StandardOutput:
-    """Standard output, written from its current position on without seeking."""
+    """Standard output, written at its current position without seeking."""
 
     is_stream = True
     writes_journal = True

@@ -1,4 +1,4 @@
-"""Options that are rules: in their order, they change what the sources put into an image."""
+"""Options that are rules: applied in order, they change what the sources put into an image."""
 
 from __future__ import annotations
 

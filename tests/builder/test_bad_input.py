@@ -26,7 +26,7 @@ def report(progress):
         {do}
 
 @contextmanager
-def bar(wanted):
+def bar(enabled):
     yield report
 
 ext4writer_cli.progress.progress_bar = bar

@@ -1,4 +1,4 @@
-"""The command ``ext4writer mke2fs``, which also runs when the program is called mkfs.ext4 etc."""
+"""The command ``ext4writer mke2fs``, which also runs if the program is called mkfs.ext4."""
 
 from __future__ import annotations
 

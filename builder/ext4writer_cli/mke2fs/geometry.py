@@ -18,7 +18,7 @@ MAX_32 = (1 << 32) - 1
 
 
 class Request(NamedTuple):
-    """The geometry that the options request; all sizes are in bytes, all counts as named."""
+    """The geometry that the options request; sizes are in bytes."""
 
     features: FeatureSet
     block_size: int
