@@ -43,8 +43,7 @@ def has_checksum(block: bytes) -> bool:
     except FieldError:
         return False
     # The low half of an adler32 is the sum of the bytes plus one, and it is computed in C.
-    # (low_16, inlined for speed.)
-    total = (zlib.adler32(block) & 0xFFFF) - (zlib.adler32(field) & 0xFFFF) + 8 * 32
+    total = low_16(zlib.adler32(block)) - low_16(zlib.adler32(field)) + 8 * 32
     if (total - stored) % _ADLER_BASE == 0:
         return True
     high = len(block.translate(None, _LOW)) - len(field.translate(None, _LOW))
