@@ -1,4 +1,4 @@
-"""Layouts of files whose content compresses badly."""
+"""Layouts of files with content that compresses badly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ext4writer import Layout, Spec, sources
 
 
 def plan_of_noise(folder: Path) -> Layout:
-    """Plan an image with 40 MiB free of files in ``folder``, which are made."""
+    """Create files in ``folder``, and plan an image of them with 40 MiB free."""
     chance = random.Random(4)
     for number in range(40):
         text = chance.randbytes(50) * chance.randrange(3000)

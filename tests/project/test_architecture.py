@@ -73,7 +73,7 @@ def test_a_feature_costs_what_the_page_says(feature: str, fields: tuple[str, ...
 
 
 def test_the_tests_mirror_the_packages() -> None:
-    """Each package has a folder of tests; modules that are in no package are tested in ``tree``."""
+    """Each package has a folder of tests; modules outside packages are tested in ``tree``."""
     packages = {path.parent.name for path in LIBRARY.glob("*/*.py")}
     there = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
     assert packages - there == set()

@@ -118,11 +118,11 @@ def test_no_module_of_the_command_declares_an_option_of_the_spec() -> None:
 
 
 OTHER_MEANING = {"--journal", "--journal-device", "--type"}
-"""Commands that read an image are given the device of its journal, and find(1)'s type of a file."""
+"""Of commands that read an image: its external journal, and the file type as in find(1)."""
 
 
 def declared_again(name: str, command: click.Command, flags: set[str]) -> Iterator[str]:
-    """Yield flags of an option of the Spec that ``command`` gives to a row of its own."""
+    """Yield flags of Spec options that ``command`` uses for an option of its own."""
     options = [param for param in command.params if isinstance(param, click.Option)]
     writes = {"block_size", "features"} <= {param.name for param in options}
     for param in options:
@@ -131,7 +131,7 @@ def declared_again(name: str, command: click.Command, flags: set[str]) -> Iterat
                 yield f"{name} {flag}"
 
 
-def test_no_command_has_another_option_with_such_a_flag() -> None:
+def test_no_command_reuses_a_flag_of_the_spec() -> None:
     flags = {flag_of(each) for kind in GROUPS for each in fields(kind) if each.metadata.get("spec")}
     assert len(flags) > 50
     found: dict[str, click.Command] = {}

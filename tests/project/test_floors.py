@@ -154,7 +154,7 @@ STANDARD_IN = {
         "damage",
     },
     **{name: {"forked"} for name in ("gc", "pickle", "selectors", "signal", "traceback")},
-    # Numbers as bytes: what is stored in images, archives, disks, and passed to the kernel.
+    # Numbers as bytes, for images, archives, disks and the kernel.
     "struct": {
         *("ondisk", "read", "inspection", "emit", "damage", "output", "watchers"),
         *("planning.mapping", "planning.system_files.resize_inode"),  # blocks of block numbers
@@ -378,9 +378,9 @@ WRITERS = {
     *("planning", "states", "emit", "output", "watchers", "api", "edit", "nix", "manifests"),
     *("layout", "virtual", "plan_file", "nbd", "inputs", "distributed"),
 }
-"""What plans and writes. ``delta`` is not among it: it compares with an image that exists."""
+"""Modules that plan and write. ``delta`` is not listed: it compares with an existing image."""
 READS_SOURCES = {"plan_file.contents"}
-"""Names content that a plan takes from an image, without reading it."""
+"""It names content that a plan uses from an image, without reading it."""
 
 
 def reads_while_writing(module: Module) -> Iterator[tuple[ast.AST, str]]:
@@ -404,7 +404,7 @@ LATE = {package.__name__.partition(".")[2] or "__init__" for package in PACKAGES
 
 
 def loads_by_name(module: Module) -> Iterator[tuple[ast.AST, str]]:
-    """A module whose name is a text is loaded only for public names, which are compared below."""
+    """Modules are loaded by string only for public names, which a test below compares."""
     for node, name in imports(module):
         if known(name) == "late" and module.name not in LATE:
             yield node, "imports late"
@@ -485,16 +485,16 @@ def names_a_feature(node: ast.AST) -> bool:
 
 
 APART = {"damage", "fuzzing"}
-"""What makes images with any feature, by its name."""
+"""Packages that write images with any feature, by its name."""
 LISTS_FEATURES = {
     *("layout", "inspection.info", "inspection.words"),  # to print them
     *("planning.profiles", "planning.random_features", "planning.spec"),  # tables by name
     "mke2fs.settings",
 }
 STORES_WORDS = {"emit.superblock", "emit.journal_device", "planning.identity"}
-"""What stores the three words, or digests them."""
+"""Modules that store the three feature words, or digest them."""
 OF_JOURNALS = {"read.journal", "inspection.check.special"}
-"""What reads words of the same names in the superblock of a journal."""
+"""Modules that read fields of the same names in the superblock of a journal."""
 WORDS = {"compat", "incompat", "ro_compat"}
 SET_QUESTIONS = {
     *("__contains__", "issuperset", "issubset", "isdisjoint", "contains", "and_"),
@@ -502,7 +502,7 @@ SET_QUESTIONS = {
 }
 NUMBER_QUESTIONS = (ast.BitAnd, ast.RShift, ast.Mod, ast.FloorDiv)
 AMBIGUOUS = {"quota", "project", "verity", "casefold", "encrypt", "extent", "mmp", "compression"}
-"""Names of features that are words for other things, too."""
+"""Names of features that also have other meanings."""
 
 
 def is_word(node: ast.AST) -> bool:
@@ -510,12 +510,12 @@ def is_word(node: ast.AST) -> bool:
 
 
 def is_stored_word(node: ast.AST) -> bool:
-    """Whether it is the name of one of the words' fields, as a text."""
+    """Whether it is the name of a feature field, as a string."""
     return isinstance(node, ast.Constant) and str(node.value).startswith("s_feature_")
 
 
 def takes_a_word(module: Module, node: ast.AST) -> bool:
-    """Whether it takes one of the three words, from a FeatureSet or from a superblock."""
+    """Whether it reads one of the three feature words, from a FeatureSet or a superblock."""
     if isinstance(node, ast.Attribute) and is_word(node):
         return not module.lies_in(STORES_WORDS)
     if module.lies_in(OF_JOURNALS):
@@ -616,7 +616,7 @@ def last_name(node: ast.AST) -> str:
 
 
 def record_uses(module: Module, methods: set[str]) -> Iterator[tuple[ast.AST, str]]:
-    """Yield uses of ``methods`` of a record, or calls of what is named like one, in capitals."""
+    """Yield uses of ``methods`` of a record, or calls of a name in capitals, like a record's."""
     called = {node.func for node in ast.walk(module.tree) if isinstance(node, ast.Call)}
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Attribute) and node.attr in methods:
@@ -626,11 +626,11 @@ def record_uses(module: Module, methods: set[str]) -> Iterator[tuple[ast.AST, st
 
 
 PASSES_RECORDS = {"fuzzing.chance"}
-"""Chooses records and fields by chance."""
+"""It chooses records and fields at random."""
 
 
 def renames_a_record(module: Module) -> Iterator[tuple[ast.AST, str]]:
-    """Another name, or a call with it, would hide what is done with it from the two rules below."""
+    """Aliases of records, or calls with one, would hide their use from the next two rules."""
     if module.lies_in(MAKERS | PARSERS | PASSES_RECORDS):
         return
     taken = {node.value for node in ast.walk(module.tree) if isinstance(node, ast.Attribute)}
@@ -653,7 +653,7 @@ TURNS_NUMBERS = {
 
 
 def turns_numbers_into_bytes(module: Module) -> Iterator[tuple[ast.AST, str]]:
-    """So are units made or parsed by hand; ``struct`` is among the imports."""
+    """Such code could build or parse units by hand; ``struct`` has a list of importers."""
     if not module.lies_in(TURNS_NUMBERS):
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Attribute) and node.attr in ("to_bytes", "from_bytes"):
@@ -687,8 +687,8 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def test_what_the_rules_allow_is_there() -> None:
-    """A name that is gone would allow the next module of that name what nobody decided."""
+def test_modules_named_in_the_rules_exist() -> None:
+    """A stale name would grant its permissions to the next module with that name."""
     names = [module.name for module in modules()]
     there = {*names, *(name.rpartition(".")[0] for name in names)}
     places = set().union(
@@ -723,7 +723,7 @@ def test_the_command_asks_for_no_feature() -> None:
 
 
 def test_only_the_format_looks_at_flags(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As above, for what syntax does not show: other names, and functions that are given a set."""
+    """This covers what syntax does not show: aliases, and functions that are passed a set."""
     looks_at = FeatureSet.__contains__
     found: set[str] = set()
 
@@ -876,7 +876,7 @@ def test_public_names_exist_once() -> None:
         for name in package.__all__:
             assert hasattr(package, name), (package, name)
         assert not hasattr(package, "nonsense")
-        # What it loads late is public, so that the floors see it where type checkers do.
+        # Late names are public, so the floors see them where type checkers do.
         [homes] = [
             cell.cell_contents
             for cell in package.__getattr__.__closure__
