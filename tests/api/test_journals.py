@@ -120,7 +120,7 @@ def test_a_wrong_device_is_found(tmp_path: Path) -> None:
         check_image(opened, journal=device)
 
 
-def test_as_mke2fs_makes_both(tmp_path: Path) -> None:
+def test_image_and_journal_equal_those_of_mke2fs(tmp_path: Path) -> None:
     """The bytes are equal, except times, the hash seed and what depends on the device."""
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     layout = ext4writer.plan(Tree(), Spec(journal_device=True, journal=8 * MIB))

@@ -245,7 +245,7 @@ def test_an_image_while_the_streams_are_closed(source: Path, out: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", ["build {source} -o -", "manifest {source}"])
-def test_a_pipe_that_does_not_wait_loses_nothing(arguments: str, source: Path, out: Path) -> None:
+def test_a_nonblocking_pipe_loses_nothing(arguments: str, source: Path, out: Path) -> None:
     """Programs that share a pipe leave it like this; its reader is slow."""
     for number in range(2000):
         (source / f"{number}").write_text(f"{number}\n")

@@ -85,7 +85,7 @@ def test_standard_output_goes_into_a_pipe(source: Path, out: Path) -> None:
     assert json.loads(done.stderr)["image"] == "-"
 
 
-def test_standard_output_is_written_from_where_it_is(source: Path, out: Path) -> None:
+def test_standard_output_is_written_from_its_position(source: Path, out: Path) -> None:
     run("build", source, "-o", out / "a.img")
     with (out / "b.img").open("wb") as stream:
         stream.write(b"before")

@@ -61,7 +61,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.root
-def test_it_is_what_the_kernel_shows_and_makes_the_same_image(image: Path, tmp_path: Path) -> None:
+def test_extracted_files_match_the_kernel_and_give_the_same_image(
+    image: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     done = run("extract", image, "-C", out)
     assert (done.returncode, done.stderr) == (0, "")
@@ -282,7 +284,7 @@ def of_many_names(count: int, links: int, *, last: bool = False) -> bytes:
     return bytes(data)
 
 
-def test_names_without_number_of_one_file(tmp_path: Path) -> None:
+def test_countless_names_of_one_file(tmp_path: Path) -> None:
     """It has more links than the host allows and than the inode counts; extraction ends."""
     count = 70_000
     with open_image(of_many_names(count, 0xFFFF), on_damage=lambda error: None) as image:
@@ -292,7 +294,7 @@ def test_names_without_number_of_one_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("links", [1, 2, 300, 0xFFFF])
-def test_names_of_one_file_are_links_whatever_it_counts(links: int, tmp_path: Path) -> None:
+def test_names_of_one_file_are_links_whatever_its_link_count(links: int, tmp_path: Path) -> None:
     count = 300
     with open_image(of_many_names(count, links), on_damage=lambda error: None) as image:
         result, held = extract(image, tmp_path / "out"), io.BytesIO()
@@ -322,7 +324,7 @@ def test_links_lead_to_extracted_files_and_not_to_existing_ones(tmp_path: Path) 
     }
 
 
-def test_archives_are_those_of_the_standard_library(image: Path) -> None:
+def test_archives_equal_those_of_the_standard_library(image: Path) -> None:
     """Each header equals the one that tarfile writes, and GNU tar reads them."""
     held = io.BytesIO()
     with open_image(image) as opened:

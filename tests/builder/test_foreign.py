@@ -58,7 +58,7 @@ def flags(command: str) -> set[str]:
     }
 
 
-def test_answers_name_options_that_there_are() -> None:
+def test_answers_name_existing_options() -> None:
     known = flags("build")
     assert not OPTIONS.keys() & known, "these are ours"
     for answer in OPTIONS.values():
@@ -151,7 +151,7 @@ def test_the_name_of_an_image_in_a_registry_is_answered_with_what_fetches_it(
     assert_one_line(done, 1, image, "No such file", fetched)
 
 
-def test_images_that_are_not_there_yet(tmp_path: Path) -> None:
+def test_missing_images_are_answered(tmp_path: Path) -> None:
     for given, words in (
         ("oci:alpine:3", "skopeo copy docker://NAME oci:alpine:3"),
         ("oci:alpine", "oci:alpine:latest"),

@@ -235,7 +235,9 @@ def test_hashes_of_an_image_written_to_a_stream(folder: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     "options", [["--dm-verity-salt", "xyz"], ["--format", "vdi"], ["--raw", "--format", "vhd"]]
 )
-def test_words_that_mean_nothing(folder: Path, tmp_path: Path, options: list[str]) -> None:
+def test_meaningless_output_options_are_refused(
+    folder: Path, tmp_path: Path, options: list[str]
+) -> None:
     call("build", folder, "-o", tmp_path / "image", *options, status=2)
     assert not (tmp_path / "image").exists()
 

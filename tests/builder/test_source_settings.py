@@ -91,7 +91,7 @@ def owner(path: str) -> tuple[int, int]:
     return found.uid, found.gid
 
 
-def test_settings_are_for_one_source_alone(folder: Path) -> None:
+def test_settings_apply_to_one_source_only(folder: Path) -> None:
     done = run(
         *("build", "pkg.tar,strip-components=1,set=bin/*: mode=755", "-o", "image", "-q"),
         "overlay,owner=3:4,mode-mask=644,exclude=*.txt::/srv",

@@ -183,7 +183,7 @@ def test_a_broken_archive_leaves_nothing(tmp_path: Path, out: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mtree", "dump"])
-def test_a_manifest_from_one_command_to_the_next(kind: str, source: Path, out: Path) -> None:
+def test_a_manifest_piped_from_one_command_to_another(kind: str, source: Path, out: Path) -> None:
     text = run("manifest", source.name, "--format", kind, cwd=source.parent).stdout
     done = run("build", "manifest:-", "-o", out / "a.img", input=text, cwd=source.parent)
     assert done.returncode == 0, done.stderr

@@ -37,7 +37,7 @@ def test_vast_images_of_nothing_are_small(source: Path, out: Path) -> None:
     tools.run(["zstd", "-q", "-t", out / "a.img.zst"])
 
 
-def test_a_level_needs_a_name_that_asks_for_it(source: Path, out: Path) -> None:
+def test_a_compression_level_needs_a_compressed_name(source: Path, out: Path) -> None:
     for output in ("-", out / "a.img"):
         done = run("build", source, "--zstd-level", "3", "-o", output)
         assert_one_line(done, 2, "--zstd-level", ".zst")

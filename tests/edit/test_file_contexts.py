@@ -288,7 +288,7 @@ def test_any_text_is_contexts_or_an_error(text: bytes) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(text=EXPRESSIONS)
-def test_the_beginning_of_an_expression_is_that_of_its_matches(text: str) -> None:
+def test_the_literal_prefix_of_an_expression_starts_its_matches(text: str) -> None:
     try:
         found = translate(text)
     except ValueError:

@@ -239,7 +239,7 @@ class TestOwners:
         apply_rules(tree, [AllTimes(-3)])
         assert (tree["/f"].mtime_ns, tree["/f"].atime_ns) == (-3_000_000_000, None)
 
-    def test_maps_are_one_map_and_keep_the_rest(self) -> None:
+    def test_several_maps_act_as_one_and_keep_other_ids(self) -> None:
         tree = tree_of("a", "b", "c", "d")
         for number, name in enumerate("abcd"):
             tree["/" + name].uid = tree["/" + name].gid = number * 1000

@@ -302,7 +302,9 @@ class TestFailures:
 
 class TestThatTheSystemHasNoMore:
     @pytest.mark.parametrize("allowed", [0, 1])
-    def test_as_many_as_can_be_had(self, monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
+    def test_as_many_processes_as_possible(
+        self, monkeypatch: pytest.MonkeyPatch, allowed: int
+    ) -> None:
         self.allow(monkeypatch, allowed)
         stage: Stage[int, int]
         with ProcessPool(5) as pool, Stage(pool, FunctionWorker(int)) as stage:

@@ -125,7 +125,7 @@ def test_one_pool_for_several_images(tmp_path: Path, folder: Path) -> None:
     assert len(images) == 1
 
 
-def test_after_an_error_it_is_alone(tmp_path: Path, folder: Path) -> None:
+def test_after_an_error_the_pool_has_no_workers(tmp_path: Path, folder: Path) -> None:
     with ProcessPool(3) as pool:
         tree = sources.directory(folder, processes=pool)
         gone = next(path for path in sorted(folder.rglob("file*")) if path.stat().st_size > 50_000)

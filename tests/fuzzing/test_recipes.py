@@ -86,7 +86,7 @@ def test_a_shape_contains_something_for_its_policy_to_choose() -> None:
     assert not idle
 
 
-def test_a_shape_differs_from_the_same_without_its_policy() -> None:
+def test_a_shape_differs_from_the_default_layout() -> None:
     """Images do not contain the names of policies, so any difference is the policy's choice."""
     recipes = {name: s.recipe for name, s in SHAPES.items() if name.startswith("policy-")}
     assert len(recipes) > 50

@@ -139,7 +139,7 @@ def test_encrypted_data_is_read_as_stored(
     assert 0 < len(made) <= 302
 
 
-def test_all_of_it_is_read_without_a_complaint(image: tuple[Path, str], watch: Watch) -> None:
+def test_everything_is_read_without_errors(image: tuple[Path, str], watch: Watch) -> None:
     path, _ = image
     with open_image(path) as opened:
         assert sum(1 for _ in opened.walk()) > 400

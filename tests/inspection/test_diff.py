@@ -240,7 +240,7 @@ def test_images_inside_of_files(base: Path, tmp_path: Path) -> None:
     assert run("diff", base, disks[0]).returncode != 0
 
 
-def test_a_damaged_image_is_compared_as_far_as_it_can_be_read(
+def test_the_readable_part_of_a_damaged_image_is_compared(
     base: Path, tmp_path: Path, watch: Watch
 ) -> None:
     cut = tmp_path / "cut"

@@ -102,7 +102,7 @@ class Counted:
     "features", ["", "meta_bg,^resize_inode", "^sparse_super,^resize_inode", "sparse_super2"]
 )
 @pytest.mark.parametrize("blocks", [1 << 33, 1 << 44])
-def test_groups_that_are_counted_and_not_there_make_no_work(features: str, blocks: int) -> None:
+def test_missing_groups_cause_no_work(features: str, blocks: int) -> None:
     data, cancel = bytearray(), Counted()
     write_image(Tree(), data, Spec(block_size=1024, features=features, journal="none"))
     changes = [f"superblock.s_blocks_count={blocks}", "superblock.s_inodes_per_group=8"]

@@ -49,7 +49,7 @@ def test_the_module_names_the_drop_in(build: Build, tmp_path: Path) -> None:
     assert json.loads(done.stdout) == str(tmp_path / DROP_IN)
 
 
-def test_more_arguments_go_in_between(build: Build, tmp_path: Path) -> None:
+def test_more_arguments_can_be_inserted(build: Build, tmp_path: Path) -> None:
     """It is called like the option's value: with the arguments of sd-image.nix, and no others."""
     (tmp_path / "wrapper.nix").write_text(WRAPPER)
     image = build.image(drop_in=tmp_path / "wrapper.nix")

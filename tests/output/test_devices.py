@@ -67,7 +67,7 @@ def device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_the_image_is_there_and_the_rest_is_as_it_was(device: Path, workers: int) -> None:
+def test_the_image_is_written_and_the_rest_is_unchanged(device: Path, workers: int) -> None:
     spec = Spec(size=24 * MIB)
     write_image(some_files(), device, spec, workers=workers)
     found = contents(device)
@@ -276,7 +276,7 @@ def test_old_bytes_between_any_pieces(device: Path) -> None:
     assert contents(device)[:size] == expected
 
 
-def test_one_call_for_each_stretch_of_zeros(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_call_for_each_range_of_zeros(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[int, int]] = []
     original = zeros.zero_device
 
@@ -436,7 +436,7 @@ def test_devices_that_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path", ["/dev/sdz99", "/dev/disk/by-label/none", "/dev/../dev/sdz99", "/dev/mapper/none"]
 )
-def test_a_device_that_is_not_there_is_refused(path: str, tmp_path: Path) -> None:
+def test_a_missing_device_is_refused(path: str, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"does not exist as a device|folder does not exist"):
         write_image(Tree(), path)
     (tmp_path / "link").symlink_to(path)

@@ -320,7 +320,7 @@ class TestPieces:
         assert b"".join(slow.pieces) == IMAGE
         assert not keeper.pieces
 
-    def test_offsets_mean_nothing_in_a_stream(self) -> None:
+    def test_offsets_are_refused_for_a_stream(self) -> None:
         with pytest.raises(OutputError, match="an offset is impossible"):
             write_layout(LAYOUT, Keeper(), offset=5)
 

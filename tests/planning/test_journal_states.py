@@ -214,7 +214,7 @@ def test_units_and_checksums(name: str) -> None:
             assert recomputed[offset : offset + 1024] == data[offset : offset + 1024]
 
 
-def test_content_is_as_it_was_and_bytes_are_pinned_by_the_seed() -> None:
+def test_content_is_unchanged_and_the_seed_determines_all_bytes() -> None:
     assert built("journal-transactions:7")[1] == built("journal-transactions:7")[1]
     assert built("journal-transactions:7")[1] != built("journal-transactions:8")[1]
 

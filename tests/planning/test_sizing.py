@@ -268,7 +268,7 @@ def test_no_smaller_size_in_several_groups(
     assert_nothing_smaller(tree, spec, sizes)
 
 
-def test_one_block_more_of_data_is_one_block_more_of_image() -> None:
+def test_one_more_data_block_enlarges_the_image_by_one_block() -> None:
     spec = Spec(free=0, free_inodes=0, features=NO_JOURNAL)
     tree = files([4096])
     first = assert_nothing_smaller(tree, spec)
@@ -279,7 +279,7 @@ def test_one_block_more_of_data_is_one_block_more_of_image() -> None:
         assert layout.size_bytes == first.size_bytes + (blocks - 1) * 4096
 
 
-def test_one_inode_more_is_one_block_of_table_more() -> None:
+def test_one_more_inode_adds_one_table_block() -> None:
     spec = Spec(free=0, features=NO_JOURNAL)
     sizes = [
         ext4writer.plan(Tree(), replace(spec, free_inodes=inodes)).size_bytes

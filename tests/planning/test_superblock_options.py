@@ -96,7 +96,7 @@ def test_an_interval_has_the_units_of_tune2fs(text: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["LINUX", "gnu", "hurd", "FreeBSD", "lites", "1", "2"])
-def test_systems_are_those_of_mke2fs(name: str, tmp_path: Path) -> None:
+def test_creator_systems_have_the_names_of_mke2fs(name: str, tmp_path: Path) -> None:
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     ext4writer.write_image(
         Tree(), ours, Spec(type="ext2", features="^filetype", inode_size=128, creator_os=name)
@@ -236,7 +236,7 @@ def test_lost_and_found_is_a_multiple_of_blocks(size: str, blocks: int, tmp_path
     assert inode(tmp_path / "image", "/lost+found").size == blocks * 1024
 
 
-def test_sizes_of_files_without_a_name(tmp_path: Path) -> None:
+def test_sizes_of_system_files(tmp_path: Path) -> None:
     image = tmp_path / "image"
     spec = Spec(
         features="orphan_file,fast_commit",

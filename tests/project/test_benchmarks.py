@@ -115,7 +115,7 @@ def test_two_revisions_are_timed_in_one_run(repository: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks run on Linux only")
-def test_a_revision_that_is_not_there_is_refused(repository: Path) -> None:
+def test_a_missing_revision_is_refused(repository: Path) -> None:
     done = bench(repository, "--against", "v99")
     assert done.returncode == 2
     assert done.stderr.startswith("benchmarks: --against v99: ")

@@ -184,7 +184,7 @@ def test_the_front_end_of_mke2fs_uses_the_same_declarations() -> None:
         assert (front.help, front.default, front.opts) == (made.help, made.default, made.opts)
 
 
-def test_an_option_that_is_new_needs_its_flags_alone() -> None:
+def test_a_new_option_only_needs_its_flags() -> None:
     [found] = [each for each in fields(ImageOptions) if each.name == "raid_stride"]
     assert found.metadata["click"] == {}
     assert flag_of(found) == "--stride"

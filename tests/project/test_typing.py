@@ -47,7 +47,7 @@ def test_clients_pass_mypy(tmp_path: Path) -> None:
         "from ext4writer.sources import zip",
     ],
 )
-def test_a_slip_does_not_pass(line: str, tmp_path: Path) -> None:
+def test_a_type_error_is_found(line: str, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(f"from ext4writer import Spec, Tree, write_image\n\n{line}\n")
     done = mypy(program, tmp_path)

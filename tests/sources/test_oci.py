@@ -96,7 +96,7 @@ def test_names_and_digests(layout: Layout) -> None:
     assert read(layout) == read(layout, "b") == {b"one"}
 
 
-def test_names_as_docker_means_them(layout: Layout) -> None:
+def test_names_are_interpreted_as_by_docker(layout: Layout) -> None:
     layout.index([layout.image([tar("x")]).named("docker.io/library/alpine:3")])
     assert read(layout, "alpine:3") == read(layout, "library/alpine:3") == {b"x"}
 

@@ -187,7 +187,7 @@ class TestHeader:
         with pytest.raises(ArchiveError, match=problem):
             members(header(name=b"f", **fields))
 
-    def test_device_numbers_of_other_kinds_mean_nothing(self) -> None:
+    def test_device_numbers_of_other_kinds_are_ignored(self) -> None:
         [one] = members(member(b"f", devmajor=b"garbage!", devminor=b"\xff" * 8))
         assert (one.major, one.minor) == (0, 0)
 

@@ -380,7 +380,7 @@ class TestTrouble:
         with pytest.raises(SourceError, match="stream.*cannot be read: .*Input/output error"):
             sources.tar(failing)
 
-    def test_a_stream_that_does_not_wait(self) -> None:
+    def test_a_nonblocking_stream(self) -> None:
         read_end, write_end = os.pipe()
         os.set_blocking(read_end, False)
         with (

@@ -157,7 +157,7 @@ class TestHardLinks:
         assert made["/t"] is made["/s"]
         assert made["/y"] is made["/x"]
 
-    def test_their_own_attributes_mean_nothing(self) -> None:
+    def test_attributes_of_hard_links_are_ignored(self) -> None:
         made = tree(member(b"f", uid=1, mode=0o600), link(b"g", b"f", uid=2, mode=0o777))
         assert (made["/g"].uid, made["/f"].uid, made["/f"].mode) == (1, 1, 0o600)
 
@@ -332,7 +332,7 @@ class TestThroughLinks:
         assert isinstance(made["/lib"], Symlink)
         assert made["/usr/lib"].mode == 0o711
 
-    def test_a_link_that_is_replaced_leads_nowhere_any_more(self) -> None:
+    def test_a_replaced_link_is_no_longer_followed(self) -> None:
         made = tree(
             *(directory(b"a"), directory(b"b"), symlink(b"s", b"a"), member(b"s/1")),
             *(symlink(b"s", b"b"), member(b"s/2"), directory(b"s"), member(b"s/3")),

@@ -117,7 +117,7 @@ def test_a_policy_is_accepted_by_name() -> None:
         *(("block_size", wrong) for wrong in ("3000", None)),
     ],
 )
-def test_an_option_that_means_nothing_is_named(option: str, given: Any) -> None:
+def test_a_meaningless_option_is_named(option: str, given: Any) -> None:
     if (option, given) == ("size", "1.5"):
         assert Spec(size="1.5").size == 2  # bytes are rounded up
         return

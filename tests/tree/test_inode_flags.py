@@ -207,7 +207,7 @@ class TestNodes:
         assert (node.flags, node.project) == (IMMUTABLE, 0)
         assert repr(node) == "<RegularFile 0 bytes mode=0o644 flags=immutable>"
 
-    def test_values_that_mean_nothing(self) -> None:
+    def test_invalid_flag_values_are_refused(self) -> None:
         made = Tree()
         with pytest.raises(TreeError, match="/a: flags: 'frozen' is no inode flag; there are"):
             made.file("/a", b"", flags="frozen")

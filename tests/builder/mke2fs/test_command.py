@@ -142,7 +142,7 @@ def test_a_journal_device_accepts_only_its_own_options(features: str, tmp_path: 
     assert shown[0] == shown[1]
 
 
-def test_a_folder_becomes_a_file_system_that_does_not_differ(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_gives_the_same_bytes_each_time(folder: Path, tmp_path: Path) -> None:
     images = [tmp_path / name for name in ("one", "two")]
     for image in images:
         done = ours("-t", "ext4", "-d", folder, image, "40M")
@@ -205,7 +205,7 @@ def test_an_offset_beyond_the_end_is_refused(tmp_path: Path) -> None:
     assert image.read_bytes() == b"\xff" * MIB
 
 
-def test_a_failure_leaves_a_file_as_large_as_it_was(folder: Path, tmp_path: Path) -> None:
+def test_a_failure_restores_the_size_of_a_file(folder: Path, tmp_path: Path) -> None:
     (folder / "large").write_bytes(os.urandom(3 * MIB))
     for existed in (False, True):
         image = tmp_path / "image"
@@ -361,7 +361,7 @@ def test_an_empty_option_value_is_not_a_missing_option(
 
 
 @pytest.mark.parametrize("option", ["lazy_journal_init", "discard", "nodiscard"])
-def test_how_zeros_are_written_changes_nothing(option: str, tmp_path: Path) -> None:
+def test_options_for_writing_zeros_change_no_byte(option: str, tmp_path: Path) -> None:
     env = {"SOURCE_DATE_EPOCH": "1"}
     ours("-q", "-t", "ext4", tmp_path / "one", "8M", env=env)
     assert ours("-q", "-t", "ext4", "-E", option, tmp_path / "two", "8M", env=env).status == 0
@@ -595,7 +595,7 @@ a comment before the first section
 @pytest.mark.parametrize(
     "arguments", ["-t ext4 IMAGE 64M", "-t ext4 -T plenty IMAGE 64M", "-T plenty,none IMAGE 9M"]
 )
-def test_a_configuration_counts_as_for_mke2fs(arguments: str, tmp_path: Path) -> None:
+def test_a_configuration_has_the_same_effect_as_with_mke2fs(arguments: str, tmp_path: Path) -> None:
     require("mke2fs")
     config, image = tmp_path / "mke2fs.conf", tmp_path / "image"
     config.write_text(CONFIG)

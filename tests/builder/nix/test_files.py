@@ -110,7 +110,7 @@ def own_registration(closure: RealClosure, files: Path, edit: str = "") -> None:
     (files / "nix-path-registration").write_text(joined(lines))
 
 
-def test_a_registration_that_says_more(closure: RealClosure, files: Path, out: Path) -> None:
+def test_a_registration_with_additional_paths(closure: RealClosure, files: Path, out: Path) -> None:
     tools.require_root()
     own_registration(closure, files)
     image = out / "a.img"
@@ -339,7 +339,9 @@ def test_nothing_that_is_registered_is_left_out(closure: RealClosure, out: Path)
     assert "parts of it are excluded" in loss["what"]
 
 
-def test_without_a_registration_it_may_be(closure: RealClosure, out: Path) -> None:
+def test_without_a_registration_the_closure_may_be_left_out(
+    closure: RealClosure, out: Path
+) -> None:
     image = out / "a.img"
     options = ["--no-registration", "--dedupe", "--exclude"]
     facts = report("nix", *closure.options, *options, "/nix", "-o", image)
