@@ -152,7 +152,7 @@ VALUES = {
         ("sd-image", "compressImage = true;", ("compressImage:", "sdImage.compressImage")),
         ("sd-image", 'label = "OTHER";', ("label:", "sdImage.rootVolumeLabel")),
         ("sd-image", 'compressImage = false; volumeLabel = "ROOT";', ()),
-        ("repart", "compressImage = true;", ("ext4writer.repart.root: compressImage",)),
+        ("repart", "compressImage = true;", ("repart.root:", "instead of compressImage")),
         ("repart", "compressImage = false;", ()),
     ],
 )
