@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from itertools import count
@@ -23,6 +24,9 @@ except ImportError:  # Windows
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 NAME_MAX = 255
 ACL = "system.posix_acl_access"
+
+FDINFO = b"/proc/self/fdinfo/%d"
+"""What the kernel tells of a descriptor (proc_pid_fdinfo(5))."""
 
 
 def resolved(path: bytes) -> bytes:
@@ -188,22 +192,33 @@ def is_mount_point(path: bytes) -> bool:
         return False  # not Linux
     try:
         path = resolved(path)
-        return _mount_at(path) != _mount_at(os.path.split(path)[0] or b".")
+        own, above = (_mount_id(each) for each in (path, os.path.split(path)[0] or b"."))
+        return own != above if own and above else _is_in_mountinfo(path)
     except OSError:
         return False
 
 
-def _mount_at(path: bytes) -> bytes:
-    """The number of the mount in which a file lies (proc(5), /proc/pid/fdinfo, "mnt_id")."""
+def _mount_id(path: bytes) -> bytes:
+    """The ID of the mount that a file is in; empty if the kernel does not tell it, as in gVisor."""
     fd = os.open(path, os.O_PATH | O_CLOEXEC)
     try:
-        info = os.open(b"/proc/self/fdinfo/%d" % fd, os.O_RDONLY | O_CLOEXEC)
+        info = os.open(FDINFO % fd, os.O_RDONLY | O_CLOEXEC)
         try:
             return os.read(info, 4096).partition(b"mnt_id:")[2].split(b"\n")[0]
         finally:
             os.close(info)
+    except FileNotFoundError:
+        return b""
     finally:
         os.close(fd)
+
+
+def _is_in_mountinfo(path: bytes) -> bool:
+    """Whether ``path`` is among all mount points, which takes longer than two mount IDs."""
+    with open(b"/proc/self/mountinfo", "rb") as mounts:  # proc_pid_mountinfo(5)
+        points = {line.split(b" ", 5)[4] for line in mounts}
+    escaped = re.sub(rb"[ \\\t\n]", lambda found: b"\\%03o" % ord(found[0]), os.path.realpath(path))
+    return escaped in points
 
 
 def _create_in_place(path: bytes, flags: int, denied: OSError) -> int:

@@ -249,6 +249,12 @@ class TestPlacesThatCannotBeReplaced:
         fsck.assert_clean(tmp_path / "real")
         assert sorted(os.listdir(tmp_path)) == ["a b", "real"]
 
+    def test_a_mount_point_where_descriptors_have_no_mount_id(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("ext4writer.output.atomic_file.FDINFO", b"/proc/self/nothing/%d")
+        self.test_a_file_that_is_a_mount_point(tmp_path)
+
     def test_a_file_in_a_folder_that_is_read_only(self, tmp_path: Path, watch: Watch) -> None:
         require_loop_mount()
         folder = tmp_path / "folder"
