@@ -312,9 +312,11 @@ class FeatureSet:
         """Return the names in the order of the table; bits without a name come last."""
         return _names(self)
 
+    @checked("name")
     def needing(self, name: str) -> tuple[str, ...]:
-        """Return the features of this set that need the feature ``name``."""
-        return tuple(row.name for row in self._rows() if name in row.needs)
+        """Return the features of this set that need ``name``; raises SpecError for no feature."""
+        needed = feature(name).name
+        return tuple(row.name for row in self._rows() if needed in row.needs)
 
     def driver(self) -> str:
         """Return ``ext2``, ``ext3`` or ``ext4``: the type that blkid prints for these features."""

@@ -160,6 +160,7 @@ class Prepared:
             "FeatureSet.parse": lambda: Call(
                 ext4writer.FeatureSet.parse, {"text": "extent", "base": ext4writer.FeatureSet()}
             ),
+            "FeatureSet.needing": lambda: Call(FeatureSet().needing, {"name": "extent"}),
             "FeatureSet.with_": lambda: Call(
                 lambda name: ext4writer.FeatureSet().with_(name), {"name": "extent"}
             ),
