@@ -10,7 +10,8 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from operator import attrgetter
+from itertools import tee
+from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING, Any
 
 from ..content import O_CLOEXEC, Stamp
@@ -53,6 +54,8 @@ Entry = tuple[
 
 Seen = tuple[bytes, bytes, os.stat_result]
 """Name, path for system calls, and status."""
+_NAME, _PATH = attrgetter("name"), attrgetter("path")
+_STATUS = methodcaller("stat", follow_symlinks=False)
 
 
 class Folder(NamedTuple):
@@ -239,11 +242,11 @@ class Lister:
     def _seen(
         self, entries: Iterator[os.DirEntry[bytes] | _EntryBelow], prefix: bytes
     ) -> Iterator[Seen]:
-        """Yield the ``entries`` that are not excluded; each is read only when it is needed."""
+        """Return the ``entries`` that are not excluded; each is read only when it is needed."""
         if self._excluded is not None:
             entries = (entry for entry in entries if not self._excludes(prefix, entry.name))
-        for entry in entries:
-            yield entry.name, entry.path, entry.stat(follow_symlinks=False)
+        names, paths, statuses = tee(entries, 3)  # no function of ours is called for each
+        return zip(map(_NAME, names), map(_PATH, paths), map(_STATUS, statuses), strict=True)
 
     def _excludes(self, prefix: bytes, name: bytes) -> bool:
         assert self._excluded is not None
