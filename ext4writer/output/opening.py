@@ -279,7 +279,7 @@ def _open_path(
     compression: Compression | None,
 ) -> Sink:
     if not path:
-        raise OutputError("(output)", "an empty name names no file")
+        raise OutputError("(output)", "a file name cannot be empty")
     open_already = open_file_at(path)
     if open_already is not None:
         return _open_again(path, open_already, size, block_size, offset, sync)

@@ -18,8 +18,8 @@ from ..attributes import OTHER_TIMES
 from ..bits import MASK_64
 from ..blake2 import blake2b
 from ..content import reading_buffer
-from ..errors import SourceChangedError
-from ..late_dataclasses import fields
+from ..errors import SourceChangedError, SpecError
+from ..late_dataclasses import fields, replace
 from ..nodes import IS_OTHER, IS_REGULAR
 from ..ondisk.inode import EXT4_GOOD_OLD_INODE_SIZE, MIN_TIME_NS
 from ..progress import Cancel, check_cancelled
@@ -29,7 +29,7 @@ from .contents import DataBlocks
 from .inodes import InodeTable
 from .layout import Times
 from .policy import DEFAULT_POLICY
-from .spec import DEFAULT_FREE, Spec
+from .spec import DEFAULT_FREE, Spec, format_of
 
 _NO_TIME = MIN_TIME_NS - 1 & MASK_64
 """Stands for a missing time: no time that is written has this value."""
@@ -101,6 +101,16 @@ _NO_OPTIONS = ("uuid", "identity", "encoding")
 """Options that select the UUID and are not properties of the image, and the encoding, which the
 feature casefold implies as long as only one exists."""
 
+_FORMAT_OPTIONS = (
+    "blocks_per_group",
+    "cluster_size",
+    "desc_size",
+    "first_meta_bg",
+    "groups_per_flex",
+    "num_backup_sb",
+)
+"""Options whose default may depend on other options."""
+
 
 def _options(spec: Spec) -> bytes:
     """Return one line for each option that is not at its default, sorted by name."""
@@ -108,6 +118,8 @@ def _options(spec: Spec) -> bytes:
     for option in fields(spec):
         value = getattr(spec, option.name)
         if option.name in _NO_OPTIONS or value == option.default:
+            continue
+        if option.name in _FORMAT_OPTIONS and _is_implied(spec, option.name, option.default):
             continue
         if option.name == "policy":
             value = value.name
@@ -122,6 +134,14 @@ def _options(spec: Spec) -> bytes:
             value = (value.compat, value.incompat, value.ro_compat)
         lines.append((option.name, f"{option.name}={value!r}\n"))
     return "".join(line for _, line in sorted(lines)).encode()
+
+
+def _is_implied(spec: Spec, name: str, default: object) -> bool:
+    """Return whether the format is the same with option ``name`` at its default."""
+    try:
+        return format_of(replace(spec, **{name: default})) == format_of(spec)
+    except SpecError:
+        return False
 
 
 def _digest_of_tree(table: InodeTable, limits: Times, whole_seconds: bool) -> bytes:

@@ -22,7 +22,17 @@ import construct
 import pytest
 
 import ext4writer
-from ext4writer import DEFAULT_FEATURES, LayoutPolicy, Spec, SpecError, Tree, api, policy, sources
+from ext4writer import (
+    DEFAULT_FEATURES,
+    FeatureSet,
+    LayoutPolicy,
+    Spec,
+    SpecError,
+    Tree,
+    api,
+    policy,
+    sources,
+)
 from ext4writer.planning import hole_search
 from tests.builder.command import report
 from tests.judges import tools
@@ -450,6 +460,26 @@ def test_a_default_that_is_spelled_out_changes_nothing() -> None:
     spelled = Spec(**{each.name: each.default for each in fields(Spec)})
     by_name = replace(spelled, policy=policy("default"), reserved_percent=0)
     assert digest(small_tree(), spelled) == digest(small_tree(), by_name) == digest(small_tree())
+
+
+@pytest.mark.parametrize(
+    ("features", "implied", "other"),
+    [
+        ("", {"desc_size": 64}, {"desc_size": 128}),
+        ("", {"blocks_per_group": 32768}, {"blocks_per_group": 16384}),
+        ("", {"groups_per_flex": 16}, {"groups_per_flex": 8}),
+        ("bigalloc", {"cluster_size": 65536}, {"cluster_size": 32768}),
+        ("sparse_super2", {"num_backup_sb": 2}, {"num_backup_sb": 1}),
+        ("meta_bg,^resize_inode", {"first_meta_bg": 0}, {"first_meta_bg": 1}),
+    ],
+)
+def test_a_default_that_follows_from_others_changes_nothing(
+    features: str, implied: dict[str, Any], other: dict[str, Any]
+) -> None:
+    spec = Spec(features=FeatureSet.parse(features, base=DEFAULT_FEATURES))
+    assert digest(small_tree(), replace(spec, **implied)) == digest(small_tree(), spec)
+    plain = ext4writer.plan(small_tree(), spec).uuid
+    assert ext4writer.plan(small_tree(), replace(spec, **other)).uuid != plain
 
 
 TIMES = ("mtime_ns", "atime_ns", "ctime_ns", "crtime_ns")

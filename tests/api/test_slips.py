@@ -628,7 +628,7 @@ def test_exceptions_of_callbacks_are_passed_on(says: str) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: ext4writer.write_image(small(), ""), "(output): an empty name names no file"),
+        (lambda: ext4writer.write_image(small(), ""), "(output): a file name cannot be empty"),
         (lambda: ext4writer.write_image(small(), None), "None is neither a path nor a binary"),  # type: ignore[arg-type]
         (lambda: ext4writer.plan(small(), size="1M"), "belong to its Spec(size=...)"),  # type: ignore[call-arg]
         (lambda: apply_rules(small(), "set"), "rules: 'set' is no list"),  # type: ignore[arg-type]
