@@ -11,6 +11,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import compress
+from typing import Any
 from uuid import UUID
 
 from ..arithmetic import ceil_div
@@ -136,7 +137,7 @@ def _options(spec: Spec) -> bytes:
     return "".join(line for _, line in sorted(lines)).encode()
 
 
-def _is_implied(spec: Spec, name: str, default: object) -> bool:
+def _is_implied(spec: Spec, name: str, default: Any) -> bool:
     """Return whether the format is the same with option ``name`` at its default."""
     try:
         return format_of(replace(spec, **{name: default})) == format_of(spec)
