@@ -352,8 +352,11 @@ class Parcel:
         """The contents in order, packed, as runs of one class."""
         if self._packed is not None:
             return self._packed
+        contents = self.contents
+        if len(set(map(type, contents))) == 1:
+            return [(type(contents[0]), type(contents[0]).packed(contents))]
         runs = []
-        for kind, run in groupby(self.contents, type):
+        for kind, run in groupby(contents, type):
             assert issubclass(kind, Content)
             runs.append((kind, kind.packed(list(run))))
         return runs

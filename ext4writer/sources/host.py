@@ -240,10 +240,11 @@ class HostFile(Content):
 
     @classmethod
     def packed(cls, contents: list[Self]) -> _Columns:
-        places = [
-            (folder.place(), len(list(run)))
-            for folder, run in groupby([one.folder for one in contents])
-        ]
+        folders = [one.folder for one in contents]
+        if folders.count(folders[0]) == len(folders):
+            places = [(folders[0].place(), len(folders))]
+        else:
+            places = [(folder.place(), len(list(run))) for folder, run in groupby(folders)]
         return (
             places,
             [one.name for one in contents],
