@@ -29,6 +29,7 @@ from ext4writer.edit.rules_makedevs import MakedevsTable
 from tests.builder.command import assert_one_line, run
 from tests.conftest import MakeImage
 from tests.judges import debugfs
+from tests.makers.strategies import tables
 
 USAGE = b"""\
 #<name>  <type> <mode> <uid> <gid> <major> <minor> <start> <inc> <count>
@@ -307,14 +308,7 @@ WORDS = st.sampled_from(
 
 
 @settings(max_examples=300, deadline=None)
-@given(
-    text=st.one_of(
-        st.binary(max_size=60),
-        st.lists(st.lists(WORDS, max_size=11).map(" ".join), max_size=5).map(
-            lambda lines: "\n".join(lines).encode()
-        ),
-    )
-)
+@given(text=tables(WORDS))
 def test_any_text_is_a_table_or_an_error(text: bytes) -> None:
     tree = Tree()
     tree.file("/a", b"")

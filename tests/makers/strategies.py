@@ -399,3 +399,9 @@ def _describe(node: Node) -> str:
     elif isinstance(node, Symlink):
         what += f" to {node.target!r}"
     return f"{what} {shown}"
+
+
+def tables(words: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
+    """Texts of up to five lines of ``words``, and some that are no table at all."""
+    lines = st.lists(st.lists(words, max_size=11).map(" ".join), max_size=5)
+    return st.one_of(st.binary(max_size=60), lines.map(lambda each: "\n".join(each).encode()))
