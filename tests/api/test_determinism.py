@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import inspect
 import io
 import os
 import random
@@ -33,7 +34,8 @@ from ext4writer import (
     policy,
     sources,
 )
-from ext4writer.planning import hole_search
+from ext4writer.ondisk.format import Format
+from ext4writer.planning import hole_search, identity
 from tests.builder.command import report
 from tests.judges import tools
 from tests.makers.host_tree import adapted, materialise, privileged
@@ -480,6 +482,13 @@ def test_a_default_that_follows_from_others_changes_nothing(
     assert digest(small_tree(), replace(spec, **implied)) == digest(small_tree(), spec)
     plain = ext4writer.plan(small_tree(), spec).uuid
     assert ext4writer.plan(small_tree(), replace(spec, **other)).uuid != plain
+
+
+def test_every_option_of_the_format_may_follow_from_others() -> None:
+    """Those that only ``Format.of`` uses; the identity tries them at their defaults."""
+    given = set(inspect.signature(Format.of).parameters) - {"features", "block_size", "inode_size"}
+    renamed = {"clusters_per_group": "blocks_per_group"}
+    assert {renamed.get(name, name) for name in given} == set(identity._FORMAT_OPTIONS)
 
 
 TIMES = ("mtime_ns", "atime_ns", "ctime_ns", "crtime_ns")

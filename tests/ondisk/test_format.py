@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import ext4writer
 from ext4writer import DEFAULT_FEATURES, FeatureSet, RecordError, Spec, Tree
 from ext4writer.layout import plan_of
-from ext4writer.ondisk.format import Checksum, Format, MappingKind
+from ext4writer.ondisk.format import Checksum, Format, MappingKind, _Cached
 from ext4writer.ondisk.superblock import SUPERBLOCK
 
 from ..judges import debugfs, tools
@@ -154,6 +155,21 @@ def test_sizes_that_no_file_system_has_are_refused_by_name(field: str, value: in
     with pytest.raises(RecordError, match=f"superblock.{field}: {value} ") as caught:
         Format.of_superblock(image[1024:2048])
     assert (caught.value.record, caught.value.field) == ("superblock", field)
+
+
+@pytest.mark.parametrize("features", ["", "bigalloc", "^metadata_csum,uninit_bg", "sparse_super2"])
+def test_inodes_and_uuid_change_nothing_that_is_kept_with_a_format(features: str) -> None:
+    fmt = Format.of(FeatureSet.parse(features, base=DEFAULT_FEATURES), 4096, 256)
+    names = [name for name in dir(Format) if isinstance(vars(Format).get(name), _Cached)]
+    assert names
+    for name in names:
+        getattr(fmt, name)
+    changed = fmt.with_inodes(1024).with_uuid(bytes(range(16)))
+    fresh = Format(**{each.name: getattr(changed, each.name) for each in fields(Format)})
+    assert fresh == changed
+    assert {name: getattr(changed, name) for name in names} == {
+        name: getattr(fresh, name) for name in names
+    }
 
 
 def test_an_unknown_feature_is_kept() -> None:
