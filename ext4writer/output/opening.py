@@ -220,7 +220,7 @@ def output_id(output: OutputLike) -> tuple[FileId, int] | None:
         if isinstance(output, str | bytes | os.PathLike):
             status = os.stat(output)
         else:
-            os.fsencode(name_of(output))
+            os.fsencode(name_of(output))  # raises ValueError for what directories_above cannot use
             status = os.fstat(output.fileno())  # type: ignore[union-attr]
     except (OSError, ValueError, AttributeError, TypeError):
         return None
